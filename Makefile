@@ -1,0 +1,35 @@
+# A table of commands; what is longer than two lines stands in scripts/.
+.PHONY: help setup demo demo-down test lint unit molecule lab-up lab-down clean
+
+help:            ## list the commands
+	@sed -n 's/^\([a-z-]*\):[^#]*## /\1\t/p' Makefile | expand -t 14
+
+setup:           ## install what is missing: Debian packages, .venv, the DDNS client
+	@scripts/setup
+
+demo:            ## build the lab, run the playbooks on it, print the mesh as a matrix
+	@scripts/demo
+
+demo-down:       ## remove all that the demo made
+	@lab/lab down
+
+test:            ## everything that CI runs; `make test PARTS="lint unit"` for some of it
+	@scripts/test $(PARTS)
+
+lint:            ## one part of the tests
+	@scripts/test lint
+
+unit:            ## one part of the tests
+	@scripts/test unit
+
+molecule:        ## one part of the tests
+	@scripts/test molecule
+
+lab-up:          ## the lab alone
+	@scripts/setup && lab/lab up
+
+lab-down:        ## remove the lab
+	@lab/lab down
+
+clean: lab-down  ## remove all that was made below this directory
+	rm -rf .build .cache .lab .venv dist

@@ -1,0 +1,15 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Run by mmdebstrap with the root directory of the image as its argument.
+set -eu
+unit() { chroot "$1" systemctl --quiet "$2" $3; }
+unit "$1" mask "getty.target console-getty.service systemd-logind.service systemd-modules-load.service
+  systemd-networkd-wait-online.service apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer
+  e2scrub_reap.service fstrim.timer dev-hugepages.mount sys-kernel-debug.mount sys-kernel-tracing.mount"
+unit "$1" disable "knot.service nftables.service"
+unit "$1" enable ssh.service
+# /usr/lib/sysctl.d that names the whole machine's kernel, not the container's network
+for file in 50-pid-max.conf 99-protect-links.conf; do ln -s /dev/null "$1/etc/sysctl.d/$file"; done
+rm -f "$1"/etc/ssh/ssh_host_* "$1/etc/resolv.conf" "$1/etc/hostname" "$1/var/lib/dbus/machine-id"
+rm -f "$1"/var/cache/apt/archives/*.deb "$1"/etc/netplan/*
+: > "$1/etc/machine-id"  # one for all would give every site the same MAC and DHCP client-id

@@ -1,0 +1,157 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The internet: every home's router, DNS for the test zone, and the doubles of the providers' APIs."""
+
+import json
+import os
+import socket
+from pathlib import Path
+
+from . import podman
+from .podman import LabError, Nic
+from .topology import API, API_NAMES, AUTHORITATIVE, RESOLVER, ZONE, ZONE_MINIMUM, Site, sites
+
+NAME = "internet"
+HOME = "/run/lab"  # the state directory's api/, as the container sees it
+CODE = "/usr/local/lib/lab"
+
+KNOT = f"""\
+server:
+    listen: {AUTHORITATIVE}@53
+    rundir: /run/knot
+    user: knot:knot
+log:
+  - target: /var/log/knot.log
+    any: info
+acl:
+  - id: double
+    address: {AUTHORITATIVE}
+    action: update
+zone:
+  - domain: {ZONE}
+    storage: /var/lib/knot
+    file: {ZONE}.zone
+    zonefile-sync: 0
+    journal-content: none
+    acl: double
+"""
+
+ZONEFILE = f"""\
+{ZONE}. 60 SOA ns.{ZONE}. hostmaster.{ZONE}. 1 3600 600 86400 {ZONE_MINIMUM}
+{ZONE}. 60 NS ns.{ZONE}.
+ns.{ZONE}. 60 A {AUTHORITATIVE}
+""" + "".join(f"{name}. 60 A {API}\n" for name in API_NAMES.values())
+
+FIREWALL = """\
+table inet lab {
+    set suspended { type ifname; }
+    chain in { type filter hook prerouting priority raw; iifname @suspended drop; }
+    chain out { type filter hook output priority raw; oifname @suspended drop; }
+}
+"""
+
+START_DNS = f"""\
+mkdir -p /run/knot && chown knot:knot /run/knot
+[ -f /run/knot/knot.pid ] || knotd -d -c /etc/knot/knot.conf
+[ -f /run/resolver.pid ] || dnsmasq --conf-file=/dev/null --no-resolv --no-hosts --bind-interfaces \\
+    --listen-address={RESOLVER} --server=/{ZONE}/{AUTHORITATIVE} --pid-file=/run/resolver.pid
+for _ in $(seq 50); do knotc -c /etc/knot/knot.conf zone-status {ZONE} >/dev/null 2>&1 && exit; sleep 0.1; done
+exit 1
+"""
+
+STOP_DNS = """\
+for pid in /run/knot/knot.pid /run/resolver.pid; do
+    [ -f $pid ] || continue
+    number=$(cat $pid)
+    kill $number || true
+    for _ in $(seq 100); do [ -d /proc/$number ] || break; sleep 0.05; done
+    rm -f $pid
+done
+"""
+
+START_API = f"""\
+[ -f /run/api.pid ] && [ -d /proc/$(cat /run/api.pid) ] && exit
+cd /
+PYTHONPATH={CODE} setsid python3 -B -m sitelab.api_double {HOME} </dev/null >>/var/log/api.log 2>&1 &
+echo $! > /run/api.pid
+for _ in $(seq 100); do [ -S {HOME}/control.sock ] && exit; sleep 0.1; done
+cat /var/log/api.log >&2
+exit 1
+"""
+
+
+def nics(count: int) -> list[Nic]:
+    """A router's NIC per home; the services' addresses are on lo."""
+    return [
+        Nic(site.home, site.home, site.mac(3), (f"{site.router}/{site.home_network.prefixlen}",))
+        for site in sites(count)
+    ]
+
+
+def options(state_directory: Path) -> list[str]:
+    code = Path(__file__).resolve().parent
+    return [f"--volume={code}:{CODE}/sitelab:ro", f"--volume={state_directory / 'api'}:{HOME}"]
+
+
+def start() -> None:
+    """Start what does not run yet: the routers' filter, DNS, the API doubles."""
+    podman.execute(
+        NAME,
+        f"""
+sysctl -qw net.ipv4.ip_forward=0  # a router of a home is no way into another home
+for address in {AUTHORITATIVE} {RESOLVER} {API}; do ip address replace $address/32 dev lo; done
+nft list table inet lab >/dev/null 2>&1 || nft -f - <<'END'
+{FIREWALL}END
+cmp -s /etc/knot/knot.conf - <<'END' || first=yes
+{KNOT}END
+if [ -n "$first" ]; then
+    cat > /etc/knot/knot.conf <<'END'
+{KNOT}END
+    cat > /var/lib/knot/{ZONE}.zone <<'END'
+{ZONEFILE}END
+    chown knot:knot /var/lib/knot/{ZONE}.zone
+fi
+""",
+    )
+    podman.execute(NAME, START_DNS)
+    podman.execute(NAME, START_API)
+
+
+def dns(state_directory: Path, running: bool) -> None:
+    """Start or stop both the authoritative server and the resolver. What the APIs were told meanwhile is published."""
+    podman.execute(NAME, START_DNS if running else STOP_DNS)
+    if running:
+        command(state_directory, do="publish")
+
+
+def dns_runs() -> bool:
+    return podman.execute(NAME, "[ -f /run/knot/knot.pid ]", check=False).returncode == 0
+
+
+def suspend(site: Site, dead: bool) -> None:
+    """Let the home's router drop all that comes from the home and all it would send there, or stop doing so."""
+    if dead != (site.home in suspended()):
+        verb = "add" if dead else "delete"
+        podman.in_container(NAME, "nft", verb, "element", "inet", "lab", "suspended", f'{{ "{site.home}" }}')
+
+
+def suspended() -> list[str]:
+    """Names of the dead home networks."""
+    found = json.loads(podman.in_container(NAME, "nft", "-j", "list", "set", "inet", "lab", "suspended").stdout)
+    return next(each["set"].get("elem", []) for each in found["nftables"] if "set" in each)
+
+
+def command(state_directory: Path, **request) -> dict:
+    """Ask the API doubles' control socket. LabError with its own words when it refuses."""
+    directory = os.open(state_directory / "api", os.O_PATH)  # a socket's path may have 107 bytes only
+    try:
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.connect(f"/proc/self/fd/{directory}/control.sock")
+            with connection.makefile("rw") as stream:
+                stream.write(json.dumps(request) + "\n")
+                stream.flush()
+                reply = json.loads(stream.readline())
+    finally:
+        os.close(directory)
+    if "error" in reply:
+        raise LabError(reply["error"])
+    return reply

@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Sites (systemd as PID 1, as an installer left them) and the LAN host behind each."""
+
+import json
+import sys
+import time
+from pathlib import Path
+
+from . import podman
+from .podman import LabError, Nic
+from .topology import RESOLVER, Site
+
+BOOT = 90.0  # seconds a site may take until systemd says "running"
+
+
+def nics(site: Site) -> list[Nic]:
+    """eth0 gets its address from networkd; eth1's cable is not in before the state without it is on record."""
+    return [
+        Nic("eth0", site.home, site.mac(0)),
+        Nic("eth1", site.ont, site.mac(1), plugged=False),
+    ]
+
+
+def lan_nics(site: Site) -> list[Nic]:
+    return [Nic("eth0", site.home, site.mac(2), (f"{site.lan_host}/{site.home_network.prefixlen}",))]
+
+
+def files(site: Site, state_directory: Path) -> dict[str, tuple[int, str]]:
+    """What an installer would have left: {path: (mode, text)}."""
+    netplan = f"""\
+network:
+  version: 2
+  ethernets:
+    eth0:
+      addresses: [{site.address}/{site.home_network.prefixlen}]
+      routes: [{{to: 0.0.0.0/0, via: {site.router}}}]
+"""
+    host_key = state_directory / "host_keys" / site.name
+    return {
+        "/etc/netplan/50-cloud-init.yaml": (0o600, netplan),
+        "/etc/resolv.conf": (0o644, f"nameserver {RESOLVER}\n"),
+        "/etc/hostname": (0o644, f"{site.name}\n"),
+        "/etc/hosts": (0o644, f"127.0.0.1 localhost\n127.0.1.1 {site.name}\n"),
+        "/etc/ssh/ssh_host_ed25519_key": (0o600, host_key.read_text()),
+        "/etc/ssh/ssh_host_ed25519_key.pub": (0o644, host_key.with_suffix(".pub").read_text()),
+        "/root/.ssh/authorized_keys": (0o600, (state_directory / "id_ed25519.pub").read_text()),
+    }
+
+
+def create(site: Site, image: str, state_directory: Path, *labels: str) -> None:
+    podman.create(site.name, image, "/usr/local/sbin/lab-site", nics(site), *labels, "--systemd=always")
+    tar = podman.archive(files(site, state_directory))
+    podman.podman("cp", "-", f"{podman.PREFIX}{site.name}:/", stdin=tar)
+
+
+def start(site: Site) -> None:
+    podman.start(site.name, nics(site))
+
+
+def start_lan_host(site: Site) -> None:
+    """The host's way out is the site's server, so that what it sends to another LAN passes there."""
+    podman.start(site.lan, lan_nics(site))
+    script = f"ip route replace default via {site.address}\necho nameserver {RESOLVER} > /etc/resolv.conf\n"
+    podman.execute(site.lan, script)
+
+
+def wait_until_running(site: Site) -> None:
+    """Return when systemd is done and eth0 answers; LabError with the failed units otherwise."""
+    deadline = time.monotonic() + BOOT
+    said = ""
+    while time.monotonic() < deadline:
+        done = podman.podman("exec", podman.PREFIX + site.name, "systemctl", "is-system-running", "--wait", check=False)
+        said = done.stdout.strip()
+        if said == "running":
+            break
+        if said == "degraded":
+            failed = podman.execute(site.name, "systemctl --failed --plain --no-legend", check=False).stdout
+            raise LabError(f"{site.name}: units failed at boot:\n{failed}")
+        time.sleep(0.3)
+    else:
+        raise LabError(f"{site.name}: not running after {BOOT:.0f} s: {said}")
+    connect = f"import socket; socket.create_connection(('{site.address}', 22), 10)"
+    if podman.run(*podman.inside(sys.executable, "-c", connect), check=False).returncode:
+        raise LabError(f"{site.name}: no SSH server answers at {site.address} on eth0")
+
+
+def snapshot(site: Site) -> dict:
+    """What eth1 must not change: routes of the main table, names, and every NIC's MTU and IPv6 addresses."""
+    links = json.loads(podman.in_container(site.name, "ip", "-j", "address").stdout)
+    routes = {
+        family: podman.in_container(site.name, "ip", family, "route", "show", "table", "main").stdout.splitlines()
+        for family in ("-4", "-6")
+    }
+    cat = podman.execute(site.name, "cat /etc/resolv.conf; echo ---; cat /etc/hosts; echo ---; hostname").stdout
+    resolv, hosts, hostname = cat.split("---\n")
+    return {
+        "routes4": [line.strip() for line in routes["-4"]],
+        "routes6": sorted(line.split(" expires")[0].strip() for line in routes["-6"]),
+        "resolv_conf": resolv,
+        "hosts": hosts,
+        "hostname": hostname.strip(),
+        "links": {
+            link["ifname"]: {
+                "mtu": link["mtu"],
+                "inet6": sorted(each["local"] for each in link["addr_info"] if each["family"] == "inet6"),
+            }
+            for link in links
+        },
+    }

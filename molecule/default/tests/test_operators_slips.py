@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What goes wrong in an operator's hands: one wrong value at a time, on a finished mesh, and back again."""
+
+import time
+
+import pytest
+from lab_tests import OVERLAY, SITES, lab, on, playbook, recap, status
+
+SECRETS = [
+    "lab-mesh-secret-published-never-use-outside-the-lab",
+    "lab-cloudflare-token-0001",
+    "lab-alidns-secret-0001",
+    "wrong-token-of-site-a",
+    "c2hvcnQga2V5IG9mIHNpdGUtYQ==",
+    "secret-inside-a-dictionary",
+]
+
+
+@pytest.fixture
+def restored():
+    """Whatever a test did, the mesh is what the inventory says afterwards, and a second run finds nothing to do."""
+    yield
+    playbook("site")
+    assert {site: counts["changed"] for site, counts in recap(playbook("site")).items()} == dict.fromkeys(SITES, 0)
+
+
+def keys_of_the_sites():
+    found = []
+    for site in SITES:
+        found += on(site, "wg show wg0 private-key; wg show wg0 preshared-keys | cut -f2").stdout.split()
+    return found
+
+
+def test_a_wrong_token_is_named(restored):
+    done = playbook("site", "-vvv", "--diff", "--limit=site-a", "-e", "ddns_token=wrong-token-of-site-a", check=False)
+    assert done.returncode != 0
+    sentence = next(line for line in done.stdout.splitlines() if "refused the credentials" in line)
+    assert "site-a" in sentence and "cloudflare" in sentence and "ddns_token" in sentence
+    output = done.stdout + done.stderr
+    assert [secret for secret in SECRETS + keys_of_the_sites() if secret in output] == []
+
+
+def test_a_full_run_prints_no_secret(restored):
+    """From nothing: every file that holds a secret is written again, with all that Ansible can print."""
+    for site in SITES:
+        on(site, "rm -f /etc/wireguard/wg0.conf /etc/sitelink/ddns.json /etc/sitelink/mesh-wg0.json")
+    done = playbook("site", "-vvv", "--diff")
+    output = done.stdout + done.stderr
+    assert "mesh-wg0.json" in output
+    assert [secret for secret in SECRETS + keys_of_the_sites() if secret in output] == []
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        '{"wireguard_mesh_private_key": "c2hvcnQga2V5IG9mIHNpdGUtYQ=="}',
+        '{"wireguard_mesh_private_key": {"a": "secret-inside-a-dictionary"}}',
+        '{"wireguard_mesh_secret": {"a": "secret-inside-a-dictionary"}}',
+        '{"wireguard_mesh_secret": ["secret-inside-a-dictionary"]}',
+        '{"ddns_token": {"a": "secret-inside-a-dictionary"}}',
+    ],
+)
+def test_failing_runs_print_no_secret(wrong):
+    done = playbook("site", "-vvv", "--diff", "-e", wrong, check=False)
+    assert done.returncode != 0
+    output = (done.stdout + done.stderr).replace(wrong, "")
+    # Ansible prints its own command line at -vvv; whoever types a secret there has published it already.
+    output = "\n".join(line for line in output.splitlines() if wrong not in line)
+    assert [secret for secret in SECRETS + keys_of_the_sites() if secret in output] == []
+    assert "TASK [sitelink.tr069" not in done.stdout.partition("Join the sites into one mesh")[2]
+
+
+def test_one_name_that_does_not_resolve_keeps_no_other_tunnel_down(restored):
+    playbook("site", "-e", '{"wireguard_mesh_endpoint": "nowhere.lab.test"}', "--limit=site-c", check=False)
+    # Every site's view of site-c alone: the name is wrong, and its address on the underlay is forgotten.
+    for site in ("site-a", "site-b"):
+        on(site, "sed -i s/site-c.lab.test/nowhere.lab.test/ /etc/sitelink/mesh-wg0.json /etc/wireguard/wg0.conf")
+    on("site-c", "systemctl stop sitelink-mesh@wg0 wg-quick@wg0; systemctl disable sitelink-mesh@wg0 wg-quick@wg0")
+    for site in ("site-a", "site-b"):
+        on(site, "systemctl restart wg-quick@wg0 sitelink-mesh@wg0")
+    for reboot in (False, True):
+        if reboot:
+            lab("reboot", "site-a")
+        deadline = time.monotonic() + 40
+        while on("site-a", f"ping -c 1 -W 1 {OVERLAY['site-b']}").rc != 0:
+            assert time.monotonic() < deadline, on("site-a", "sitelink status").stdout
+            time.sleep(0.5)
+    peers = {peer["name"]: peer for peer in status("site-a")["mesh"][0]["peers"]}
+    assert peers["site-c"]["endpoint"] is None
+    assert "nowhere.lab.test" in peers["site-c"]["reason"]
+    on("site-c", "systemctl enable --now wg-quick@wg0 sitelink-mesh@wg0")
+
+
+def test_a_lan_that_overlaps_the_leased_prefix_is_refused_on_the_site(restored):
+    prefix = status("site-a")["gateway"][0]["prefix"]
+    lan = prefix.split("/")[0] + "/24"
+    done = playbook("site", "-e", f'{{"wireguard_mesh_lan_subnets": ["{lan}"]}}', "--limit=site-a", check=False)
+    assert done.returncode != 0
+    assert lan in done.stdout and prefix in done.stdout and "wireguard_mesh_lan_subnets" in done.stdout

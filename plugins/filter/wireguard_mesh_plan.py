@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import typing as t
+from collections.abc import Mapping
+
+from ansible.errors import AnsibleFilterError
+
+from ansible_collections.sitelink.tr069.plugins.plugin_utils import _mesh_plan
+
+DOCUMENTATION = """
+name: wireguard_mesh_plan
+short_description: Check the whole inventory and plan the mesh
+version_added: 0.1.0
+author:
+  - The sitelink contributors (@sitelink)
+description:
+  - Reads the variables of every site of an inventory group, checks them together, and returns what every site may know
+    of the others. The plan holds public data only.
+  - Faults of the inventory are no errors of the filter but data, all of them at once, so that they can be shown
+    together. Use the plan only when it has no problems.
+  - The plan depends on nothing but the group's members and their variables in the inventory. It is the same, byte for
+    byte, whatever their order and whichever hosts are in the play.
+options:
+  _input:
+    description:
+      - The names of the sites, usually the members of an inventory group.
+    type: list
+    elements: str
+    required: true
+  hostvars:
+    description:
+      - Ansible's C(hostvars). Variables of a play or role are not in there, so the filter has the defaults of its own.
+    type: raw
+    required: true
+  group:
+    description:
+      - The name of the group, for messages. A site whose C(wireguard_mesh_group) is another one is a problem.
+    type: str
+    default: sites
+"""
+
+EXAMPLES = """
+- name: Plan the mesh
+  ansible.builtin.set_fact:
+    mesh_plan: "{{ groups['sites'] | default([]) | sitelink.tr069.wireguard_mesh_plan(hostvars) }}"
+  run_once: true
+
+- name: Refuse an inventory with faults
+  ansible.builtin.fail:
+    msg: "{{ mesh_plan.problems | map(attribute='message') | list }}"
+  run_once: true
+  when: mesh_plan.problems | length > 0
+"""
+
+RETURN = """
+_value:
+  description:
+    - The plan. Where a variable is faulty, the fields that follow from it are V(null) or empty.
+  type: dict
+  contains:
+    group:
+      description:
+        - The inventory group that was planned.
+      type: str
+    mesh:
+      description:
+        - The name of the mesh.
+      type: str
+    network:
+      description:
+        - The network of the overlay.
+      type: str
+    preshared_keys:
+      description:
+        - Whether every pair of sites has a preshared key. It is derived from the mesh secret, so there must be one.
+      type: bool
+    sites:
+      description:
+        - Every site by name, sorted.
+      type: dict
+      sample:
+        shenzhen:
+          address: 192.168.11.1
+          addresses: [192.168.11.1/24]
+          allowed_ips: [192.168.11.1/32, 192.168.1.0/24]
+          endpoint: {host: shenzhen.example.com, port: 22000}
+          interface: wg0
+          keepalive: 25
+          key_generation: 1
+          key_source: secret
+          lan_gateway: true
+          lan_subnets: [192.168.1.0/24]
+          mtu: 1420
+          port: 22000
+          public_key: TrMvSoP4jYQlY6RIzBgbssQqY3vxI2Pi+y71lOWWXX0=
+    problems:
+      description:
+        - Every fault of the inventory, each with C(site), C(variable) and C(message). The site is V(null) when all sites
+          have the fault. The message is one or more sentences that name both and say what to write instead; it never
+          holds a secret.
+      type: list
+      elements: dict
+    warnings:
+      description:
+        - Sentences about what works but is probably not meant.
+      type: list
+      elements: str
+"""
+
+
+def wireguard_mesh_plan(sites: t.Any, hostvars: t.Any, group: str = "sites") -> dict[str, t.Any]:
+    if isinstance(sites, (str, bytes, Mapping)) or not hasattr(sites, "__iter__"):
+        raise AnsibleFilterError("wireguard_mesh_plan: the input must be a list of site names, such as groups['sites'].")
+    if not isinstance(hostvars, Mapping):
+        raise AnsibleFilterError("wireguard_mesh_plan: the first argument must be hostvars.")
+    return _mesh_plan.build(sites, hostvars, group)
+
+
+class FilterModule:
+    """Ansible's entry point."""
+
+    def filters(self) -> dict[str, t.Callable]:
+        return {"wireguard_mesh_plan": wireguard_mesh_plan}

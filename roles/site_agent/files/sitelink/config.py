@@ -1,0 +1,180 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Where things are, and the configuration files that the roles render."""
+
+import glob
+import ipaddress
+import json
+import os
+import re
+from collections import namedtuple
+
+ETC = "/etc/sitelink"
+RUN = "/run/sitelink"
+WIREGUARD = "/etc/wireguard"
+
+# The origin (rtm_protocol) of every route and rule that sitelink makes, by which it knows its own again. Not taken by
+# linux/rtnetlink.h or iproute2's rt_protos; chosen to be found easily beside mark 0x131.
+PROTOCOL = 131
+
+_LABEL = r"[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?"
+HOST_NAME = re.compile(r"(?=.{1,253}\Z)%s(\.%s)*\.?" % (_LABEL, _LABEL))  # no leading "-": it becomes an argument
+INTERFACE_NAME = re.compile(r"[A-Za-z0-9_.:@-]{1,15}")  # IFNAMSIZ; no slash, so that it can be part of a file's name
+
+GatewayConfig = namedtuple("GatewayConfig", "interface networks table fwmark priority gateway")
+MeshConfig = namedtuple(
+    "MeshConfig",
+    "mesh site interface underlay_interface networks port fwmark mtu keepalive addresses lan_subnets public_key peers",
+)
+# endpoint: (host, port) or None
+MeshPeer = namedtuple("MeshPeer", "name public_key address allowed_ips endpoint")
+
+
+class ConfigError(Exception):
+    """A sentence for the operator."""
+
+
+def gateway_path(interface):
+    return os.path.join(ETC, "gateway-%s.json" % interface)
+
+
+def mesh_path(interface):
+    return os.path.join(ETC, "mesh-%s.json" % interface)
+
+
+def wireguard_path(interface):
+    return os.path.join(WIREGUARD, interface + ".conf")
+
+
+def run_path(kind, interface, suffix):
+    return os.path.join(RUN, "%s-%s.%s" % (kind, interface, suffix))
+
+
+def configured(kind):
+    """The interfaces that have a configuration of a kind ("gateway" or "mesh"), sorted."""
+    paths = glob.glob(os.path.join(ETC, kind + "-*.json"))
+    return sorted(os.path.basename(path)[len(kind) + 1 : -len(".json")] for path in paths)
+
+
+def networks(values):
+    """Parse IPv4 prefixes. Raises ConfigError."""
+    try:
+        result = [ipaddress.IPv4Network(value) for value in values]
+    except (ValueError, TypeError):
+        raise ConfigError("%r is not a list of IPv4 networks such as 10.0.0.0/7" % (values,)) from None
+    if not result:
+        raise ConfigError("the list of underlay networks is empty")
+    return result
+
+
+def inside(address, nets):
+    """Whether an IPv4 address (text) lies in one of the networks."""
+    address = ipaddress.IPv4Address(address)
+    return any(address in net for net in nets)
+
+
+def within(network, outer):
+    """Whether a network is part of another (IPv4Network.subnet_of of Python 3.7)."""
+    return network.prefixlen >= outer.prefixlen and network.network_address in outer
+
+
+def probe_address(network):
+    """An address of an underlay network to ask the kernel about; the last one, since the first is often in use."""
+    return str(network[-2] if network.prefixlen < 31 else network[0])
+
+
+def load_gateway(interface):
+    """Read gateway-<interface>.json. Raises ConfigError."""
+    path = gateway_path(interface)
+    with _reading(path) as data:
+        gateway = data["gateway"]
+        if gateway == "first_host":
+            gateway = None
+        else:
+            gateway = str(ipaddress.IPv4Address(gateway))
+        return GatewayConfig(
+            interface=_same(data["interface"], interface),
+            networks=networks(data["networks"]),
+            table=_number(data, "table", 1, 0xFFFFFFFF),
+            fwmark=_number(data, "fwmark", 1, 0xFFFFFFFF),
+            priority=_number(data, "priority", 1, 32765),
+            gateway=gateway,
+        )
+
+
+def load_mesh(interface):
+    """Read mesh-<interface>.json. Raises ConfigError."""
+    path = mesh_path(interface)
+    with _reading(path) as data:
+        peers = [
+            MeshPeer(
+                name=str(peer["name"]),
+                public_key=str(peer["public_key"]),
+                address=str(ipaddress.IPv4Address(peer["address"])),
+                allowed_ips=[str(ipaddress.ip_network(item)) for item in peer["allowed_ips"]],
+                endpoint=_endpoint(peer["endpoint"]),
+            )
+            for peer in data["peers"]
+        ]
+        return MeshConfig(
+            mesh=str(data["mesh"]),
+            site=str(data["site"]),
+            interface=_same(data["interface"], interface),
+            underlay_interface=str(data["underlay_interface"]),
+            networks=networks(data["networks"]),
+            port=_number(data, "port", 1, 65535),
+            fwmark=_number(data, "fwmark", 0, 0xFFFFFFFF),
+            mtu=_number(data, "mtu", 576, 65535),
+            keepalive=_number(data, "keepalive", 1, 65535),
+            addresses=[str(ipaddress.IPv4Interface(item)) for item in data["addresses"]],
+            lan_subnets=[str(ipaddress.IPv4Network(item)) for item in data["lan_subnets"]],
+            public_key=str(data["public_key"]),
+            peers=peers,
+        )
+
+
+class _reading:
+    """Opens a JSON object; turns whatever is wrong with it into a ConfigError that names the file."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __enter__(self):
+        try:
+            with open(self.path, encoding="utf-8") as file:
+                data = json.load(file)
+        except OSError as error:
+            raise ConfigError("%s cannot be read: %s" % (self.path, error.strerror)) from None
+        except ValueError as error:
+            raise ConfigError("%s is not JSON: %s" % (self.path, error)) from None
+        if not isinstance(data, dict):
+            raise ConfigError("%s does not hold a JSON object" % self.path)
+        return data
+
+    def __exit__(self, kind, error, traceback):
+        if kind is KeyError:
+            raise ConfigError("%s lacks the key %s" % (self.path, error)) from None
+        if kind is not None and issubclass(kind, (ValueError, TypeError, ConfigError)):
+            raise ConfigError("%s: %s" % (self.path, error)) from None
+        return False
+
+
+def _number(data, key, low, high):
+    value = data[key]
+    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+        raise ValueError("%s must be a whole number from %d to %d" % (key, low, high))
+    return value
+
+
+def _same(value, interface):
+    if value != interface:
+        raise ValueError("it is about the interface %r" % (value,))
+    return value
+
+
+def _endpoint(value):
+    if value is None:
+        return None
+    host = str(value["host"])
+    if not HOST_NAME.fullmatch(host):
+        raise ValueError("%r is neither a host name nor an IPv4 address" % host)
+    return host, _number(value, "port", 1, 65535)

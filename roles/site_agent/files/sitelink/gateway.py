@@ -1,0 +1,332 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The way out through an underlay NIC: a routing table and rules that always are right, and never lead elsewhere.
+
+What is owned, for one NIC, its table T, mark M and rule priority P:
+
+- in T: `default via GATEWAY dev NIC onlink`, while the NIC has its one valid address;
+- in T, always: `unreachable default metric 4278198272`, so that nothing falls through to the broadband;
+- for each underlay network N, always: the rule `pref P to N fwmark M lookup T`;
+- for each N, while there is an address A: the rule `pref P from A to N lookup T`. Packets of peers arrive unmarked, and
+  the kernel's reverse path filter asks where an answer from A would go. This is the answer, with rp_filter 0, 1 or 2,
+  with and without a default route in the main table, and with a LAN that overlaps the peer's subnet.
+
+Entries of ours (protocol 131) that are no longer wanted are removed. So is a second default of metric 0 in T, which
+would take the place of ours. Whatever else stands in T or leads there was put there by somebody for some reason: it is
+reported as a fault and left alone.
+
+Stopping the daemon leaves everything in place. Only remove() takes it away.
+"""
+
+import ipaddress
+import socket
+from collections import namedtuple
+
+from . import address as underlay
+from . import config, log, netlink, state
+from .loop import Loop
+
+BACKSTOP_METRIC = 4278198272  # the last but a few: behind every metric that anybody chooses
+SAFETY_SECONDS = 30  # an event that never came; nothing is known to need this
+RETRY_SECONDS = 1  # after the kernel refused something
+
+# address: netlink.Address or None; gateway: text or None; reason: "" when all is well; layer: whose reason it is
+Wanted = namedtuple("Wanted", "address gateway route backstop rules reason layer")
+# what is, held against what is wanted; changes are lists of Route and Rule
+View = namedtuple("View", "wanted missing_routes missing_rules stale_routes stale_rules faults")
+
+
+class NoGateway(Exception):
+    """A sentence."""
+
+
+def first_host(address, prefixlen):
+    """The gateway by the article's rule: the first usable host of the prefix. Raises NoGateway."""
+    if prefixlen == 32:
+        raise NoGateway("the lease %s/32 names no other host; set the gateway of this site explicitly" % address)
+    network = ipaddress.IPv4Network("%s/%d" % (address, prefixlen), strict=False)
+    if prefixlen == 31:  # RFC 3021: two hosts, no network address
+        first, second = str(network[0]), str(network[1])
+        return second if first == address else first
+    return str(network[1])
+
+
+def desired(cfg, link, addresses, links=()):
+    """The state that a NIC's situation asks for. link is None when there is no such NIC."""
+    found = gateway = None
+    reason, layer = "", "gateway"
+    try:
+        found = underlay.select(cfg.interface, link, addresses, cfg.networks, links)
+        gateway = cfg.gateway or first_host(found.address, found.prefixlen)
+        if gateway == found.address:
+            gateway = None
+            raise NoGateway(
+                "the gateway of %s would be the site's own address %s; set the gateway of this site explicitly"
+                % (cfg.interface, found.address)
+            )
+        underlay.check_carrier(cfg.interface, link)  # the route stays: it is right again when the cable is back
+    except underlay.NoAddress as error:
+        reason, layer = str(error), "address"
+    except NoGateway as error:
+        reason = str(error)
+    backstop = netlink.Route(
+        "0.0.0.0/0", cfg.table, config.PROTOCOL, netlink.UNREACHABLE, 0, BACKSTOP_METRIC, None, None, None, 0, 0
+    )
+    route = None
+    rules = [_rule(cfg, network, mark=cfg.fwmark) for network in cfg.networks]
+    if found is not None:
+        rules += [_rule(cfg, network, source=found.address) for network in cfg.networks]
+    if gateway is not None:
+        route = backstop._replace(
+            type=netlink.UNICAST,
+            metric=0,
+            gateway=gateway,
+            oif=link.index,
+            prefsrc=found.address,  # the NIC may have addresses outside the underlay too, for the ONT's web page
+            flags=netlink.ONLINK,
+        )
+    return Wanted(found, gateway, route, backstop, rules, reason, layer)
+
+
+def compare(cfg, wanted, routes, rules):
+    """Hold the routes of the table and all rules of the host against what is wanted. Returns a View."""
+    wanted_routes = [item for item in (wanted.backstop, wanted.route) if item is not None]
+    missing_routes = [item for item in wanted_routes if not any(_same_route(item, other) for other in routes)]
+    stale_routes, faults = [], []
+    for item in routes:
+        if any(_same_route(item, other) for other in wanted_routes):
+            continue
+        if item.protocol == config.PROTOCOL or (item.dst, item.metric, item.tos) == ("0.0.0.0/0", 0, 0):
+            stale_routes.append(item)
+        else:
+            faults.append(
+                "table %d holds a route that is not sitelink's: %s; remove it with ip route del, or give its maker "
+                "another table" % (cfg.table, describe_route(item))
+            )
+    missing_rules, stale_rules = list(wanted.rules), []
+    seen = set()
+    for item in rules:
+        plain = item._replace(protocol=None)
+        if plain in [other._replace(protocol=None) for other in wanted.rules] and plain not in seen:
+            seen.add(plain)  # whoever put it there, for instance systemd-networkd natively
+            missing_rules = [other for other in missing_rules if other._replace(protocol=None) != plain]
+        elif item.table == cfg.table:
+            if item.priority == cfg.priority and item.protocol in (None, config.PROTOCOL):
+                stale_rules.append(item)
+            elif plain not in seen:
+                faults.append(
+                    "a rule that is not sitelink's leads into table %d: %s; remove it with ip rule del, or give its "
+                    "maker another table (wg-quick takes a FwMark's number as a table unless wg0.conf says Table = off)"
+                    % (cfg.table, describe_rule(item))
+                )
+    return View(wanted, missing_routes, missing_rules, stale_routes, stale_rules, faults)
+
+
+def inspect(kernel, cfg):
+    """Read the kernel's state and judge it. Also what `sitelink status` shows. Raises OSError."""
+    link = kernel.link(cfg.interface)
+    if link is None:
+        wanted = desired(cfg, None, [], kernel.links())
+    else:
+        wanted = desired(cfg, link, kernel.addresses(link.index))
+    view = compare(cfg, wanted, kernel.routes(cfg.table), kernel.rules())
+    if view.missing_routes or view.missing_rules:
+        return view
+    for network in cfg.networks:  # the proof: where the kernel would send a marked packet
+        probe = config.probe_address(network)
+        taken = kernel.lookup(probe, cfg.fwmark)
+        if taken is not None and taken.type == netlink.UNICAST and (link is None or taken.oif != link.index):
+            view.faults.append(
+                "packets with mark 0x%x to %s would leave by %s instead of %s; look for the rule or route that takes "
+                "them there with: ip route get %s mark 0x%x"
+                % (cfg.fwmark, network, link_name(taken.oif), cfg.interface, probe, cfg.fwmark)
+            )
+    return view
+
+
+def apply(kernel, view):
+    """Bring the kernel to what is wanted, in an order that opens no gap. Returns a list of what it refused."""
+    wanted, errors = view.wanted, []
+    steps = []
+    if wanted.backstop in view.missing_routes:
+        steps.append((kernel.replace_route, wanted.backstop, "add"))
+    steps += [(kernel.add_rule, rule, "add") for rule in view.missing_rules if rule.mark]
+    if wanted.route in view.missing_routes:
+        steps.append((kernel.replace_route, wanted.route, "set"))
+    steps += [(kernel.add_rule, rule, "add") for rule in view.missing_rules if not rule.mark]
+    steps += [(kernel.delete_rule, rule, "remove") for rule in view.stale_rules]
+    replaced = wanted.route in view.missing_routes
+    for route in view.stale_routes:
+        if not (replaced and (route.dst, route.metric, route.tos) == ("0.0.0.0/0", 0, 0)):
+            steps.append((kernel.delete_route, route, "remove"))
+    for action, entry, verb in steps:
+        text = describe_rule(entry) if isinstance(entry, netlink.Rule) else describe_route(entry)
+        try:
+            action(entry)
+            log.log(log.INFO, "%s %s" % (verb, text))
+        except OSError as error:
+            errors.append("the kernel refused to %s %s: %s" % (verb, text, error.strerror))
+    return errors
+
+
+def reconcile(kernel, cfg):
+    """Make everything right. Returns (view, errors) as they are afterwards."""
+    for _ in range(3):  # a second default behind a replaced one shows up in the second round
+        view = inspect(kernel, cfg)
+        if not (view.missing_routes or view.missing_rules or view.stale_routes or view.stale_rules):
+            return view, []
+        errors = apply(kernel, view)
+        if errors:
+            break
+    return inspect(kernel, cfg), errors
+
+
+def remove(kernel, cfg):
+    """Take away what the daemon put into the kernel, and nothing else."""
+    for rule in kernel.rules():
+        if (rule.priority, rule.table) == (cfg.priority, cfg.table) and rule.protocol in (None, config.PROTOCOL):
+            kernel.delete_rule(rule)
+    for route in kernel.routes(cfg.table, protocol=config.PROTOCOL):
+        kernel.delete_route(route)
+
+
+def reasons(cfg, view, errors=()):
+    """What is wrong, as [(layer, sentence)]. errors: what the kernel refused when the daemon last tried."""
+    found = [(view.wanted.layer, view.wanted.reason)] if view.wanted.reason else []
+    found += [("gateway", text) for text in list(errors) + view.faults]
+    if not found and (view.missing_routes or view.missing_rules):
+        text = "entries of table %d or its rules are missing; start their daemon anew: systemctl restart %s@%s"
+        found.append(("gateway", text % (cfg.table, "sitelink-gateway", cfg.interface)))
+    return found
+
+
+def report(cfg, view, errors=()):
+    """The gateway's part of `sitelink status`."""
+    wanted = view.wanted
+    found = reasons(cfg, view, errors)
+    return {
+        "interface": cfg.interface,
+        "state": "fault" if found else "ok",
+        "reason": "; ".join(text for _, text in found),
+        "address": wanted.address.address if wanted.address else None,
+        "prefix": wanted.address.prefixlen if wanted.address else None,
+        "gateway": wanted.gateway,
+        "table": cfg.table,
+        "rules": not view.missing_rules,
+        "route": wanted.route is not None and wanted.route not in view.missing_routes,
+        "backstop": wanted.backstop not in view.missing_routes,
+    }
+
+
+def run(interface):
+    """The daemon. Returns an exit code; raises ConfigError."""
+    cfg = config.load_gateway(interface)
+    held = state.lock(config.run_path("gateway", interface, "lock"))
+    if held is None:
+        log.log(log.ERROR, "another sitelink gateway %s is running already" % interface)
+        return 1
+    loop = Loop()
+    Daemon(cfg, loop)
+    loop.run()
+    return 0
+
+
+class Daemon:
+    def __init__(self, cfg, loop):
+        self.cfg = cfg
+        self.loop = loop
+        self.kernel = netlink.Kernel()
+        self.events = netlink.Events(["link", "address", "route", "rule"])
+        self.reason = None
+        self.retry = None
+        loop.watch(self.events, self.on_events)
+        loop.every(SAFETY_SECONDS, self.reconcile)
+        self.index = None
+        self.reconcile()
+        loop.notifier.send("READY=1")
+
+    def on_events(self):
+        events, lost = self.events.read()
+        if lost or any(self.concerns(event) for event in events):
+            self.reconcile()
+
+    def concerns(self, event):
+        item = event.item
+        if event.kind == "link":
+            return item.name == self.cfg.interface or item.index == self.index
+        if event.kind == "address":
+            return item.index == self.index
+        if event.kind == "route":
+            return item.table == self.cfg.table
+        return True
+
+    def reconcile(self):
+        if self.retry is not None:
+            self.retry.cancel()
+            self.retry = None
+        view, errors = reconcile(self.kernel, self.cfg)
+        link = self.kernel.link(self.cfg.interface)
+        self.index = link.index if link else None
+        found = report(self.cfg, view, errors)
+        if errors or view.missing_routes or view.missing_rules:
+            self.retry = self.loop.after(RETRY_SECONDS, self.reconcile)
+        if found["reason"] != self.reason:
+            self.reason = found["reason"]
+            if self.reason:
+                log.log(log.WARNING, self.reason)
+            else:
+                log.log(log.INFO, "%(interface)s has %(address)s/%(prefix)s, gateway %(gateway)s" % found)
+        self.loop.notifier.status(self.reason or "%(address)s/%(prefix)s via %(gateway)s" % found)
+        path = config.run_path("gateway", self.cfg.interface, "json")
+        state.write_json(path, dict(found, errors=errors))
+
+
+def describe_route(route):
+    """A route as `ip route` prints it, as far as it matters here."""
+    text = {netlink.UNICAST: "", netlink.UNREACHABLE: "unreachable "}.get(route.type, "type %d " % route.type)
+    text += "default" if route.dst == "0.0.0.0/0" else route.dst
+    if route.gateway:
+        text += " via " + route.gateway
+    if route.oif:
+        text += " dev " + link_name(route.oif)
+    if route.metric:
+        text += " metric %d" % route.metric
+    return text + " table %d" % route.table
+
+
+def link_name(index):
+    try:
+        return socket.if_indextoname(index)
+    except OSError:
+        return "if%d" % index
+
+
+def describe_rule(rule):
+    """A rule as `ip rule` prints it, as far as it matters here."""
+    text = "pref %d" % rule.priority
+    if any(kind == -1 for kind, _ in rule.extra):
+        text += " not"
+    text += " from " + ("all" if rule.src == "0.0.0.0/0" else rule.src)
+    if rule.dst != "0.0.0.0/0":
+        text += " to " + rule.dst
+    if rule.mark:
+        text += " fwmark 0x%x" % rule.mark
+    return text + " lookup %d" % rule.table
+
+
+def _rule(cfg, network, mark=0, source=None):
+    return netlink.Rule(
+        priority=cfg.priority,
+        src=source + "/32" if source else "0.0.0.0/0",
+        dst=str(network),
+        mark=mark,
+        mask=0xFFFFFFFF if mark else 0,
+        table=cfg.table,
+        protocol=config.PROTOCOL,
+        action=1,  # FR_ACT_TO_TBL
+        extra=(),
+    )
+
+
+def _same_route(one, other):
+    """Equal but for who made it: systemd-networkd may hold the backstop natively."""
+    return one._replace(protocol=0) == other._replace(protocol=0)

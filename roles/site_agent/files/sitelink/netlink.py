@@ -1,0 +1,381 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A small rtnetlink client for IPv4: links, addresses, routes, rules, route lookups and events.
+
+Spoken directly because the iproute2 of CentOS 7 prints no JSON, and because a route is in place some milliseconds
+sooner. Constants are from linux/netlink.h, rtnetlink.h, if_link.h, if_addr.h and fib_rules.h.
+"""
+
+import errno
+import os
+import socket
+import struct
+from collections import namedtuple
+
+MAIN_TABLE = 254
+SCOPE_LINK = 253
+UNICAST, UNREACHABLE = 1, 7  # rtm_type
+ONLINK = 4  # RTNH_F_ONLINK: the gateway is on this link whatever the other routes say
+PROTOCOL_KERNEL = 2
+SECONDARY, DEPRECATED, TENTATIVE = 0x01, 0x20, 0x40  # ifa_flags
+INVERT = 2  # FIB_RULE_INVERT
+
+Link = namedtuple("Link", "index name up carrier mtu")
+Address = namedtuple("Address", "index address prefixlen flags")
+# dst: "10.0.0.0/7"; oif: index of a link; metric: rtm priority
+Route = namedtuple("Route", "dst table protocol type scope metric gateway oif prefsrc flags tos")
+# extra: everything about a rule that is not in the other fields, comparable
+Rule = namedtuple("Rule", "priority src dst mark mask table protocol action extra")
+# kind: "link", "address", "route" or "rule"
+Event = namedtuple("Event", "kind deleted item")
+
+_GROUPS = {"link": 0x1, "address": 0x10, "route": 0x40, "rule": 0x80}  # RTMGRP_LINK, IPV4_IFADDR, IPV4_ROUTE, IPV4_RULE
+_NEWLINK, _GETLINK, _NEWADDR, _DELADDR, _GETADDR = 16, 18, 20, 21, 22
+_NEWROUTE, _DELROUTE, _GETROUTE, _NEWRULE, _DELRULE, _GETRULE = 24, 25, 26, 32, 33, 34
+_REQUEST, _ACK, _DUMP, _DUMP_INTR = 0x1, 0x4, 0x300, 0x10
+_REPLACE, _EXCL, _CREATE = 0x100, 0x200, 0x400
+_NLMSG_ERROR, _NLMSG_DONE = 2, 3
+_SOL_NETLINK, _GET_STRICT_CHK = 270, 12
+_RTM_F_CLONED = 0x200
+
+_HEADER = struct.Struct("=IHHII")
+_ATTRIBUTE = struct.Struct("=HH")
+_LINK = struct.Struct("=BxHiII")
+_ADDRESS = struct.Struct("=BBBBi")
+_ROUTE = struct.Struct("=BBBBBBBBI")  # rtmsg; fib_rule_hdr has the same shape
+_U32 = struct.Struct("=I")
+
+
+class Kernel:
+    """Requests to the kernel. Every method raises OSError with the kernel's errno."""
+
+    def __init__(self):
+        self._socket = _open()
+        self._sequence = 0
+
+    def link(self, name):
+        """The link of that name, or None."""
+        body = _LINK.pack(0, 0, 0, 0, 0) + _attribute(3, name.encode() + b"\0")
+        try:
+            replies = self._request(_GETLINK, _REQUEST, body)
+        except OSError as error:
+            if error.errno == errno.ENODEV:
+                return None
+            raise
+        return _parse_link(replies[0][1])
+
+    def links(self):
+        return self._dump(_GETLINK, _LINK.pack(0, 0, 0, 0, 0), _parse_link)
+
+    def addresses(self, index):
+        """The IPv4 addresses of a link."""
+        found = self._dump(_GETADDR, _ADDRESS.pack(socket.AF_INET, 0, 0, 0, index), _parse_address)
+        return [item for item in found if item.index == index]
+
+    def routes(self, table, protocol=0, oif=0):
+        """The IPv4 routes of a table, of one origin or through one link only where that is given."""
+        body = _ROUTE.pack(socket.AF_INET, 0, 0, 0, 0, protocol, 0, 0, 0) + _attribute(15, _U32.pack(table))
+        if oif:
+            body += _attribute(4, _U32.pack(oif))
+        try:
+            found = self._dump(_GETROUTE, body, _parse_route)
+        except OSError as error:
+            if error.errno == errno.ENOENT:  # no such table yet
+                return []
+            raise
+        # kernels before 4.20 ignore the filter
+        return [
+            route
+            for route in found
+            if route.table == table and protocol in (0, route.protocol) and oif in (0, route.oif)
+        ]
+
+    def rules(self):
+        return self._dump(_GETRULE, _ROUTE.pack(socket.AF_INET, 0, 0, 0, 0, 0, 0, 0, 0), _parse_rule)
+
+    def lookup(self, address, mark=0):
+        """The route that a packet with this mark to this address takes, or None when there is none."""
+        body = _ROUTE.pack(socket.AF_INET, 32, 0, 0, 0, 0, 0, 0, 0)
+        body += _attribute(1, socket.inet_aton(address)) + _attribute(16, _U32.pack(mark))
+        try:
+            replies = self._request(_GETROUTE, _REQUEST, body)
+        except OSError as error:
+            if error.errno in (errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EACCES, errno.EINVAL):
+                return None
+            raise
+        return _parse_route(replies[0][1])
+
+    def replace_route(self, route):
+        self._request(_NEWROUTE, _REQUEST | _ACK | _CREATE | _REPLACE, _pack_route(route))
+
+    def add_route(self, route):
+        """Raises FileExistsError when the table has a route of that destination, tos and metric."""
+        self._request(_NEWROUTE, _REQUEST | _ACK | _CREATE | _EXCL, _pack_route(route))
+
+    def delete_route(self, route):
+        """A route that is gone already is no error."""
+        self._gone(_DELROUTE, _pack_route(route))
+
+    def add_rule(self, rule):
+        """A rule that is there already is no error."""
+        try:
+            self._request(_NEWRULE, _REQUEST | _ACK | _CREATE | _EXCL, _pack_rule(rule))
+        except FileExistsError:
+            pass
+
+    def delete_rule(self, rule):
+        """A rule that is gone already is no error."""
+        self._gone(_DELRULE, _pack_rule(rule))
+
+    def add_address(self, index, address, prefixlen):
+        self._request(_NEWADDR, _REQUEST | _ACK | _CREATE | _REPLACE, _pack_address(index, address, prefixlen))
+
+    def delete_address(self, index, address, prefixlen):
+        self._gone(_DELADDR, _pack_address(index, address, prefixlen))
+
+    def set_mtu(self, index, mtu):
+        self._request(_NEWLINK, _REQUEST | _ACK, _LINK.pack(0, 0, index, 0, 0) + _attribute(4, _U32.pack(mtu)))
+
+    def _gone(self, kind, body):
+        try:
+            self._request(kind, _REQUEST | _ACK, body)
+        except OSError as error:
+            if error.errno not in (errno.ESRCH, errno.ENOENT, errno.EADDRNOTAVAIL, errno.ENODEV):
+                raise
+
+    def _dump(self, kind, body, parse):
+        for _ in range(5):
+            replies = self._request(kind, _REQUEST | _DUMP, body)
+            if not any(flags & _DUMP_INTR for flags, _ in replies):
+                break  # otherwise something changed meanwhile, and an entry may be missing
+        return [item for item in (parse(payload) for _, payload in replies) if item is not None]
+
+    def _request(self, kind, flags, body):
+        """Send one request; return [(flags, payload)] of the answer."""
+        self._sequence = self._sequence % 0xFFFFFFFF + 1
+        self._socket.send(_HEADER.pack(_HEADER.size + len(body), kind, flags, self._sequence, 0) + body)
+        replies = []
+        while True:
+            for kind_, flags_, sequence, payload in _messages(self._socket.recv(1 << 17)):
+                if sequence != self._sequence:
+                    continue  # the rest of an answer that was given up
+                if kind_ in (_NLMSG_ERROR, _NLMSG_DONE):
+                    code = -struct.unpack_from("=i", payload)[0] if len(payload) >= 4 else 0
+                    if code:
+                        raise OSError(code, os.strerror(code))
+                    return replies
+                replies.append((flags_, payload))
+                if not flags & (_ACK | _DUMP):
+                    return replies
+
+
+class Events:
+    """Changes as they happen. read() is to be called when the file descriptor is readable."""
+
+    def __init__(self, kinds):
+        groups = 0
+        for kind in kinds:
+            groups |= _GROUPS[kind]
+        self._socket = _open(groups)
+        self._socket.setblocking(False)
+
+    def fileno(self):
+        return self._socket.fileno()
+
+    def read(self):
+        """Return (events, lost): what has arrived, and whether the kernel had to drop some (look at everything)."""
+        events, lost = [], False
+        for _ in range(1000):  # a storm must not keep the caller from acting
+            try:
+                data, sender = self._socket.recvfrom(1 << 17)
+            except BlockingIOError:
+                break
+            except OSError as error:
+                if error.errno != errno.ENOBUFS:
+                    raise
+                lost = True
+                continue
+            if sender[0] == 0:  # from the kernel
+                events += _parse_events(data)
+        return events, lost
+
+
+def _open(groups=0):
+    sock = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, 33, 1 << 20)  # SO_RCVBUFFORCE
+    except OSError:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
+    try:
+        sock.setsockopt(_SOL_NETLINK, _GET_STRICT_CHK, 1)  # the kernel filters dumps (4.20)
+    except OSError:
+        pass
+    sock.bind((0, groups))
+    return sock
+
+
+def _messages(data):
+    offset = 0
+    while offset + _HEADER.size <= len(data):
+        length, kind, flags, sequence, _ = _HEADER.unpack_from(data, offset)
+        if length < _HEADER.size or offset + length > len(data):
+            raise OSError(errno.EBADMSG, "truncated netlink message")
+        yield kind, flags, sequence, data[offset + _HEADER.size : offset + length]
+        offset += (length + 3) & ~3
+
+
+def _parse_events(data):
+    parsers = {
+        16: ("link", False, _parse_link),
+        17: ("link", True, _parse_link),
+        20: ("address", False, _parse_address),
+        21: ("address", True, _parse_address),
+        24: ("route", False, _parse_route),
+        25: ("route", True, _parse_route),
+        32: ("rule", False, _parse_rule),
+        33: ("rule", True, _parse_rule),
+    }
+    for kind, _, _, payload in _messages(data):
+        if kind in parsers:
+            name, deleted, parse = parsers[kind]
+            item = parse(payload)
+            if item is not None:
+                yield Event(name, deleted, item)
+
+
+def _attribute(kind, value):
+    return _ATTRIBUTE.pack(_ATTRIBUTE.size + len(value), kind) + value + b"\0" * (-len(value) % 4)
+
+
+def _attributes(payload, offset):
+    found = {}
+    while offset + _ATTRIBUTE.size <= len(payload):
+        length, kind = _ATTRIBUTE.unpack_from(payload, offset)
+        if length < _ATTRIBUTE.size:
+            break
+        found[kind & 0x3FFF] = payload[offset + _ATTRIBUTE.size : offset + length]
+        offset += (length + 3) & ~3
+    return found
+
+
+def _u32(attributes, kind, default=None):
+    value = attributes.get(kind)
+    return default if value is None or len(value) < 4 else _U32.unpack_from(value)[0]
+
+
+def _ip(attributes, kind):
+    value = attributes.get(kind)
+    return socket.inet_ntoa(value) if value is not None and len(value) == 4 else None
+
+
+def _prefix(attributes, kind, length):
+    return "%s/%d" % (_ip(attributes, kind) or "0.0.0.0", length)
+
+
+def _parse_link(payload):
+    family, _, index, flags, _ = _LINK.unpack_from(payload)
+    if family != socket.AF_UNSPEC:  # a bridge telling about its port
+        return None
+    attributes = _attributes(payload, _LINK.size)
+    name = attributes.get(3, b"").rstrip(b"\0").decode(errors="replace")
+    return Link(index, name, bool(flags & 0x1), bool(flags & 0x10000), _u32(attributes, 4, 0))  # IFF_UP, IFF_LOWER_UP
+
+
+def _parse_address(payload):
+    family, prefixlen, flags, _, index = _ADDRESS.unpack_from(payload)
+    attributes = _attributes(payload, _ADDRESS.size)
+    address = _ip(attributes, 2) or _ip(attributes, 1)  # IFA_LOCAL, IFA_ADDRESS
+    if family != socket.AF_INET or address is None:
+        return None
+    return Address(index, address, prefixlen, _u32(attributes, 8, flags))
+
+
+def _pack_address(index, address, prefixlen):
+    packed = socket.inet_aton(address)
+    return _ADDRESS.pack(socket.AF_INET, prefixlen, 0, 0, index) + _attribute(2, packed) + _attribute(1, packed)
+
+
+def _parse_route(payload):
+    family, dst_len, _, tos, table, protocol, scope, kind, flags = _ROUTE.unpack_from(payload)
+    if family != socket.AF_INET:
+        return None
+    attributes = _attributes(payload, _ROUTE.size)
+    return Route(
+        dst=_prefix(attributes, 1, dst_len),
+        table=_u32(attributes, 15, table),
+        protocol=protocol,
+        type=kind,
+        scope=scope,
+        metric=_u32(attributes, 6, 0),
+        gateway=_ip(attributes, 5),
+        oif=_u32(attributes, 4),
+        prefsrc=_ip(attributes, 7),
+        flags=flags & ONLINK,  # the others tell the state of the link
+        tos=tos,
+    )
+
+
+def _pack_route(route):
+    address, length = route.dst.split("/")
+    table = route.table if route.table < 256 else 0
+    body = _ROUTE.pack(
+        socket.AF_INET, int(length), 0, route.tos, table, route.protocol, route.scope, route.type, route.flags
+    )
+    body += _attribute(1, socket.inet_aton(address)) + _attribute(15, _U32.pack(route.table))
+    body += _attribute(6, _U32.pack(route.metric))
+    if route.oif is not None:
+        body += _attribute(4, _U32.pack(route.oif))
+    if route.gateway is not None:
+        body += _attribute(5, socket.inet_aton(route.gateway))
+    if route.prefsrc is not None:
+        body += _attribute(7, socket.inet_aton(route.prefsrc))
+    return body
+
+
+_RULE_FIELDS = {1, 2, 6, 10, 15, 16, 21}  # FRA_DST, SRC, PRIORITY, FWMARK, TABLE, FWMASK, PROTOCOL
+_RULE_NOISE = {14: b"\xff\xff\xff\xff", 18: b""}  # FRA_SUPPRESS_PREFIXLEN when unset, FRA_PAD
+
+
+def _parse_rule(payload):
+    family, dst_len, src_len, tos, table, _, _, action, flags = _ROUTE.unpack_from(payload)
+    if family != socket.AF_INET:
+        return None
+    attributes = _attributes(payload, _ROUTE.size)
+    extra = tuple(
+        sorted(
+            (kind, value)
+            for kind, value in attributes.items()
+            if kind not in _RULE_FIELDS and _RULE_NOISE.get(kind) != value
+        )
+    )
+    if tos or flags & INVERT:
+        extra = ((-1, struct.pack("=BI", tos, flags & INVERT)),) + extra
+    mark = _u32(attributes, 10, 0)
+    protocol = attributes.get(21)
+    return Rule(
+        priority=_u32(attributes, 6, 0),
+        src=_prefix(attributes, 2, src_len),
+        dst=_prefix(attributes, 1, dst_len),
+        mark=mark,
+        mask=_u32(attributes, 16, 0xFFFFFFFF if mark else 0),
+        table=_u32(attributes, 15, table),
+        protocol=protocol[0] if protocol else None,  # None: a kernel before 4.17
+        action=action,
+        extra=extra,
+    )
+
+
+def _pack_rule(rule):
+    source, source_length = rule.src.split("/")
+    target, target_length = rule.dst.split("/")
+    table = rule.table if rule.table < 256 else 0
+    body = _ROUTE.pack(socket.AF_INET, int(target_length), int(source_length), 0, table, 0, 0, rule.action, 0)
+    if int(target_length):
+        body += _attribute(1, socket.inet_aton(target))
+    if int(source_length):
+        body += _attribute(2, socket.inet_aton(source))
+    body += _attribute(6, _U32.pack(rule.priority)) + _attribute(15, _U32.pack(rule.table))
+    if rule.mark:
+        body += _attribute(10, _U32.pack(rule.mark)) + _attribute(16, _U32.pack(rule.mask))
+    if rule.protocol is not None:
+        body += _attribute(21, struct.pack("=B", rule.protocol))
+    return body

@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The overlay interface as it should be: keys, peers, addresses, MTU and routes, brought about by differences only."""
+
+import errno
+import ipaddress
+
+from . import config, log, netlink, wg
+
+
+def reconcile(kernel, cfg, link):
+    """Bring a WireGuard link that is up to its configuration.
+
+    Returns (faults, peer_faults): sentences about the interface, and {public key: sentence}. Raises wg.WgError and
+    OSError when the device cannot be read.
+    """
+    faults, peer_faults = [], {}
+    try:
+        conf = wg.load_conf(config.wireguard_path(cfg.interface))
+    except wg.ConfError as error:
+        return [str(error)], peer_faults
+    if set(conf.peers) != {peer.public_key for peer in cfg.peers}:
+        # between two files of a running play, or an edit by hand: to apply half of it could cut off every peer
+        return [
+            "%s and %s name different peers; run the playbook again"
+            % (config.wireguard_path(cfg.interface), config.mesh_path(cfg.interface))
+        ], peer_faults
+    device = wg.show(cfg.interface)
+    changed = wg.differences(conf, device)
+    if changed:
+        log.log(log.INFO, "%s: applying changed %s" % (cfg.interface, ", ".join(changed)))
+        wg.sync(cfg.interface, conf, {key: peer.keepalive for key, peer in device.peers.items() if peer.endpoint})
+    try:
+        _link(kernel, link, conf)
+        _routes(kernel, cfg, conf, link, faults, peer_faults)
+    except OSError as error:
+        faults.append("the kernel refused a change of %s: %s" % (cfg.interface, error.strerror))
+    return faults, peer_faults
+
+
+def address_changes(wanted, present):
+    """What to add and what to delete: two lists of (address, prefix length). wanted: "192.168.11.1/24" texts."""
+    interfaces = [ipaddress.ip_interface(item) for item in wanted]
+    wanted = [(str(item.ip), item.network.prefixlen) for item in interfaces if item.version == 4]
+    present = [(item.address, item.prefixlen) for item in present]
+    return [item for item in wanted if item not in present], [item for item in present if item not in wanted]
+
+
+def wanted_prefixes(cfg, addresses):
+    """{prefix: peer} of what lies behind peers and not in the overlay's own prefix, which is connected already.
+
+    0.0.0.0/0 is no matter of the main table: WireGuard may carry it, but who uses it has a table of its own.
+    """
+    connected = [ipaddress.ip_interface(item).network for item in addresses]
+    found = {}
+    for peer in cfg.peers:
+        for item in peer.allowed_ips:
+            network = ipaddress.ip_network(item)
+            if network.version != 4 or network.prefixlen == 0:
+                continue
+            if not any(net.version == 4 and config.within(network, net) for net in connected) and network not in found:
+                found[network] = peer
+    return found
+
+
+def conflict(network, connected, underlay_index):
+    """The connected route that forbids a route to network, or None.
+
+    A prefix inside a network that this host is connected to would take part of it away, the operator's own way in
+    perhaps; with the underlay's leased prefix any overlap is refused. connected: Routes of the kernel's own making.
+    """
+    for route in connected:
+        own = ipaddress.IPv4Network(route.dst)
+        if config.within(network, own) or (route.oif == underlay_index and network.overlaps(own)):
+            return route
+    return None
+
+
+def _link(kernel, link, conf):
+    if conf.mtu is not None and link.mtu != conf.mtu:
+        kernel.set_mtu(link.index, conf.mtu)
+        log.log(log.INFO, "%s: MTU is now %d" % (link.name, conf.mtu))
+    for _ in range(2):  # with a primary address the kernel may drop its secondaries, which may be the new ones
+        added, deleted = address_changes(conf.addresses, kernel.addresses(link.index))
+        for address, prefixlen in added:
+            kernel.add_address(link.index, address, prefixlen)
+            log.log(log.INFO, "%s: added address %s/%d" % (link.name, address, prefixlen))
+        for address, prefixlen in deleted:
+            kernel.delete_address(link.index, address, prefixlen)
+            log.log(log.INFO, "%s: removed address %s/%d" % (link.name, address, prefixlen))
+        if not deleted:
+            break
+
+
+def _routes(kernel, cfg, conf, link, faults, peer_faults):
+    underlay = kernel.link(cfg.underlay_interface)
+    underlay_index = underlay.index if underlay else None
+    connected = [
+        route
+        for route in kernel.routes(netlink.MAIN_TABLE, protocol=netlink.PROTOCOL_KERNEL)
+        if route.type == netlink.UNICAST and route.oif != link.index
+    ]
+    for subnet in cfg.lan_subnets:
+        for route in connected:
+            if route.oif == underlay_index and ipaddress.IPv4Network(subnet).overlaps(ipaddress.IPv4Network(route.dst)):
+                faults.append(
+                    "this site's LAN %s overlaps %s, the prefix that the carrier gave %s; give the LAN another prefix"
+                    % (subnet, route.dst, cfg.underlay_interface)
+                )
+    present = kernel.routes(netlink.MAIN_TABLE, oif=link.index)
+    wanted = {}
+    for network, peer in wanted_prefixes(cfg, conf.addresses).items():
+        blocking = conflict(network, connected, underlay_index)
+        if blocking is None:
+            wanted[str(network)] = peer
+        else:
+            peer_faults[peer.public_key] = (
+                "its LAN %s overlaps %s, to which this site is connected directly; one of the two needs another prefix"
+                % (network, blocking.dst)
+            )
+    for dst, peer in wanted.items():
+        if any((route.dst, route.metric, route.tos) == (dst, 0, 0) for route in present):
+            continue
+        try:
+            kernel.add_route(_route(dst, link.index))
+            log.log(log.INFO, "%s: added route %s" % (link.name, dst))
+        except OSError as error:
+            if error.errno != errno.EEXIST:
+                raise
+            peer_faults[peer.public_key] = (
+                "another route to its LAN %s stands in the main table; see who made it: ip route show %s" % (dst, dst)
+            )
+    for route in present:
+        if route.protocol == config.PROTOCOL and route.dst not in wanted:
+            kernel.delete_route(route)
+            log.log(log.INFO, "%s: removed route %s" % (link.name, route.dst))
+
+
+def _route(dst, index):
+    return netlink.Route(
+        dst=dst,
+        table=netlink.MAIN_TABLE,
+        protocol=config.PROTOCOL,
+        type=netlink.UNICAST,
+        scope=netlink.SCOPE_LINK,
+        metric=0,
+        gateway=None,
+        oif=index,
+        prefsrc=None,
+        flags=0,
+        tos=0,
+    )

@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Files that daemons leave for each other and for `sitelink status`: atomic writes, and locks that say who runs."""
+
+import fcntl
+import json
+import os
+import tempfile
+import time
+
+
+def read_json(path):
+    """The object in a file, or {} when there is none (or one from a crash that is not JSON)."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            data = json.load(file)
+    except (OSError, ValueError):
+        return {}
+    return data if isinstance(data, dict) else {}
+
+
+def write_json(path, data, mode=0o644):
+    """Replace a file in one step, and only when its content changes. Returns whether it was written."""
+    text = json.dumps(data, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+    try:
+        with open(path, encoding="utf-8") as file:
+            if file.read() == text:
+                return False
+    except (OSError, ValueError):
+        pass
+    directory = os.path.dirname(path)
+    os.makedirs(directory, mode=0o755, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(prefix="." + os.path.basename(path), dir=directory)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fchmod(file.fileno(), mode)
+            os.fsync(file.fileno())
+        os.rename(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+    return True
+
+
+def lock(path):
+    """Take the lock of a daemon for the life of the process. Returns the open file, or None when another holds it."""
+    os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
+    file = open(path, "a")
+    for _ in range(10):  # is_locked() of another process holds it for a moment
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return file
+        except OSError:
+            time.sleep(0.05)
+    file.close()
+    return None
+
+
+def is_locked(path):
+    """Whether the daemon that owns this lock is running. Needs no privilege."""
+    try:
+        with open(path) as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False

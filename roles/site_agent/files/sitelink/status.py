@@ -1,0 +1,175 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""`sitelink status`: what is, per layer, with reasons. Reads the kernel and the daemons' files; changes nothing."""
+
+import os
+import socket
+import time
+
+from . import __version__, config, gateway, icmp, netlink, state, wg
+
+
+def collect(probe=False):
+    """The whole status as one object. probe: ask every peer for an echo over the overlay (takes up to 1 s)."""
+    kernel = netlink.Kernel()
+    result = {"version": __version__, "site": socket.gethostname(), "gateway": [], "mesh": [], "faults": []}
+    for interface in config.configured("gateway"):
+        _gateway(kernel, interface, result)
+    for interface in config.configured("mesh"):
+        _mesh(kernel, interface, probe, result)
+    if not result["gateway"] and not result["mesh"]:
+        _fault(result, "gateway", "sitelink", "%s holds no configuration; run the playbook for this site" % config.ETC)
+    return result
+
+
+def _fault(result, layer, subject, message):
+    result["faults"].append({"layer": layer, "subject": subject, "message": message})
+
+
+def _gateway(kernel, interface, result):
+    try:
+        cfg = config.load_gateway(interface)
+        view = gateway.inspect(kernel, cfg)
+    except (config.ConfigError, OSError) as error:
+        _fault(result, "gateway", interface, str(error))
+        return
+    running = state.is_locked(config.run_path("gateway", interface, "lock"))
+    errors = state.read_json(config.run_path("gateway", interface, "json")).get("errors") or [] if running else []
+    found = gateway.report(cfg, view, errors)
+    result["gateway"].append(found)
+    for layer, reason in gateway.reasons(cfg, view, errors):
+        _fault(result, layer, interface, reason)
+    if not running:
+        found["state"] = "fault"
+        message = "the daemon does not run; start it with: systemctl start sitelink-gateway@%s" % interface
+        found["reason"] = "; ".join(part for part in (found["reason"], message) if part)
+        _fault(result, "gateway", interface, message)
+
+
+def _mesh(kernel, interface, probe, result):
+    try:
+        cfg = config.load_mesh(interface)
+    except config.ConfigError as error:
+        _fault(result, "mesh", interface, str(error))
+        return
+    result["site"] = cfg.site
+    told = state.read_json(config.run_path("mesh", interface, "json"))
+    reasons = []
+    device = None
+    if os.geteuid() != 0:
+        reasons.append("only root can read %s; run: sudo sitelink status" % interface)
+    elif kernel.link(interface) is None:
+        reasons.append("%s does not exist; start it with: systemctl start wg-quick@%s" % (interface, interface))
+    else:
+        try:
+            device = wg.show(interface)
+        except wg.WgError as error:
+            reasons.append(str(error))
+    running = state.is_locked(config.run_path("mesh", interface, "lock"))
+    if not running:
+        reasons.append("the daemon does not run; start it with: systemctl start sitelink-mesh@%s" % interface)
+    elif told.get("reason") and told["reason"] not in reasons:
+        reasons.insert(0, told["reason"])
+    latency = {}
+    if probe and device is not None:
+        try:
+            latency = icmp.ping([peer.address for peer in cfg.peers], interface)
+        except OSError as error:
+            reasons.append("the peers could not be probed: %s" % error.strerror)
+    peers = []
+    for plan in cfg.peers:
+        known = (told.get("peers") or {}).get(plan.public_key) or {}
+        peers.append(_peer(kernel, cfg, plan, device, known, running, latency.get(plan.address)))
+    for reason in reasons:
+        _fault(result, "mesh", interface, reason)
+    for peer in peers:
+        if peer["reason"]:
+            _fault(result, "peer", peer["name"], peer["reason"])
+    result["mesh"].append(
+        {
+            "interface": interface,
+            "mesh": cfg.mesh,
+            "state": "fault" if reasons or any(peer["reason"] for peer in peers) else "ok",
+            "reason": "; ".join(reasons),
+            "public_key": device.public_key if device else cfg.public_key,
+            "address": cfg.addresses[0].split("/")[0] if cfg.addresses else None,
+            "peers": peers,
+        }
+    )
+
+
+def _peer(kernel, cfg, plan, device, known, running, latency):
+    live = device.peers.get(plan.public_key) if device is not None else None
+    endpoint = live.endpoint if live else None
+    age = max(0, int(time.time()) - live.handshake) if live and live.handshake else None
+    alive = bool(known.get("alive")) if running else age is not None and age < 180  # REJECT_AFTER_TIME
+    source = "none"
+    if endpoint:
+        source = known.get("source", "roamed") if known.get("endpoint") == endpoint else "roamed"
+    nic = None
+    reason = known.get("reason", "") if running else ""
+    if endpoint:
+        route = kernel.lookup(endpoint.rpartition(":")[0], cfg.fwmark)
+        nic = gateway.link_name(route.oif) if route is not None and route.oif else None
+    if alive and nic != cfg.underlay_interface:
+        reason = "packets to it would leave by %s instead of %s; see the gateway" % (
+            nic or "no NIC at all", cfg.underlay_interface
+        )  # fmt: skip
+    elif not alive and not reason:
+        reason = "there is no handshake with it"
+    return {
+        "name": plan.name,
+        "address": plan.address,
+        "public_key": plan.public_key,
+        "endpoint": endpoint,
+        "endpoint_source": source,
+        "handshake_age": age,
+        "rx_bytes": live.rx if live else 0,
+        "tx_bytes": live.tx if live else 0,
+        "alive": alive,
+        "latency": latency,
+        "nic": nic,
+        "reason": reason,
+    }
+
+
+def render(result):
+    """The status as a short table for people."""
+    lines = ["%s, sitelink %s" % (result["site"], result["version"])]
+    for item in result["gateway"]:
+        text = "%(address)s/%(prefix)s via %(gateway)s" % item if item["address"] else "no address"
+        lines += ["", "%-6s %-6s %s, table %d" % (item["interface"], item["state"], text, item["table"])]
+    for item in result["mesh"]:
+        lines += ["", "%-6s %-6s %s, mesh %s" % (item["interface"], item["state"], item["address"], item["mesh"])]
+        rows = [("peer", "address", "", "endpoint", "from", "nic", "handshake", "latency", "received", "sent")]
+        for peer in item["peers"]:
+            rows.append(
+                (
+                    peer["name"],
+                    peer["address"],
+                    "alive" if peer["alive"] else "DEAD",
+                    peer["endpoint"] or "-",
+                    peer["endpoint_source"],
+                    peer["nic"] or "-",
+                    "-" if peer["handshake_age"] is None else "%d s" % peer["handshake_age"],
+                    "-" if peer["latency"] is None else "%.1f ms" % peer["latency"],
+                    _bytes(peer["rx_bytes"]),
+                    _bytes(peer["tx_bytes"]),
+                )
+            )
+        widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+        lines += ["  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows]
+    lines.append("")
+    if result["faults"]:
+        lines.append("Faults:")
+        lines += ["  [%(layer)s] %(subject)s: %(message)s" % fault for fault in result["faults"]]
+    else:
+        lines.append("No fault.")
+    return "\n".join(lines)
+
+
+def _bytes(count):
+    for unit in ("B", "KiB", "MiB"):
+        if count < 1024:
+            return "%d %s" % (count, unit)
+        count //= 1024
+    return "%d GiB" % count

@@ -1,0 +1,233 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""WireGuard's own tool, and its configuration file. Keys pass through pipes only, never argv, messages or files."""
+
+import base64
+import binascii
+import ipaddress
+import re
+import subprocess
+
+TIMEOUT = 5  # seconds; wg answers within milliseconds, unless a user space implementation hangs
+_PEERS_PER_COMMAND = 100  # far below the limit of an argument list
+
+
+class WgError(Exception):
+    """A sentence without keys."""
+
+
+class ConfError(Exception):
+    """What is wrong with a wg0.conf, with the line's number and without its value."""
+
+
+class Device:
+    """A device as it is (wg show) or as it should be (wg0.conf). Holds secrets: has no readable form."""
+
+    __slots__ = ("private_key", "public_key", "port", "fwmark", "addresses", "mtu", "peers")
+
+    def __init__(self):
+        self.private_key = self.public_key = self.port = self.mtu = None
+        self.fwmark = 0
+        self.addresses = []  # "192.168.11.1/24", only from a file
+        self.peers = {}  # by public key
+
+
+class Peer:
+    """preshared_key: text or None; allowed_ips: frozenset of prefixes; endpoint: "ip:port" or None;
+    handshake: seconds since the epoch, 0 for never; keepalive: seconds, 0 for off."""
+
+    __slots__ = ("preshared_key", "endpoint", "allowed_ips", "handshake", "rx", "tx", "keepalive")
+
+    def __init__(self):
+        self.preshared_key = self.endpoint = None
+        self.allowed_ips = frozenset()
+        self.handshake = self.rx = self.tx = self.keepalive = 0
+
+
+def show(interface):
+    """The running device. Raises WgError."""
+    return parse_dump(_run(["show", interface, "dump"]))
+
+
+def set_endpoints(interface, endpoints, keepalive):
+    """Set {public key: "ip:port"}, each with its keepalive in the same step. Raises WgError."""
+    items = sorted(endpoints.items())
+    for start in range(0, len(items), _PEERS_PER_COMMAND):
+        arguments = ["set", interface]
+        for key, endpoint in items[start : start + _PEERS_PER_COMMAND]:
+            arguments += ["peer", key, "endpoint", endpoint, "persistent-keepalive", str(keepalive)]
+        _run(arguments)
+
+
+def sync(interface, conf, keepalives):
+    """Bring the running device to a configuration without touching unchanged tunnels. Raises WgError.
+
+    keepalives: {public key: seconds} of the peers that have one now; wg syncconf may switch off what is not named.
+    """
+    _run(["syncconf", interface, "/dev/stdin"], sync_text(conf, keepalives))
+
+
+def sync_text(conf, keepalives):
+    lines = ["[Interface]", "PrivateKey = " + conf.private_key]
+    if conf.port is not None:
+        lines.append("ListenPort = %d" % conf.port)
+    lines.append("FwMark = 0x%x" % conf.fwmark)
+    for key, peer in conf.peers.items():
+        lines += ["[Peer]", "PublicKey = " + key]
+        if peer.preshared_key:
+            lines.append("PresharedKey = " + peer.preshared_key)
+        if peer.allowed_ips:
+            lines.append("AllowedIPs = " + ", ".join(sorted(peer.allowed_ips)))
+        if keepalives.get(key):
+            lines.append("PersistentKeepalive = %d" % keepalives[key])
+    return "\n".join(lines) + "\n"
+
+
+def differences(conf, device):
+    """In which respects the running device is not what the configuration says; a list of words."""
+    found = []
+    if device.private_key != conf.private_key:
+        found.append("private key")
+    if conf.port is not None and device.port != conf.port:
+        found.append("port")
+    if device.fwmark != conf.fwmark:
+        found.append("mark")
+    if set(device.peers) != set(conf.peers):
+        found.append("peers")
+    both = [(conf.peers[key], device.peers[key]) for key in conf.peers if key in device.peers]
+    if any(wanted.preshared_key != running.preshared_key for wanted, running in both):
+        found.append("preshared keys")
+    if any(wanted.allowed_ips != running.allowed_ips for wanted, running in both):
+        found.append("allowed IPs")
+    return found
+
+
+def parse_dump(text):
+    """Parse `wg show INTERFACE dump`. Raises WgError when it is not one."""
+    lines = [line.split("\t") for line in text.splitlines()]
+    device = Device()
+    try:
+        device.private_key, device.public_key, port, fwmark = lines[0]
+        device.port, device.fwmark = int(port), _mark(fwmark)
+        for key, preshared, endpoint, allowed, handshake, rx, tx, keepalive in lines[1:]:
+            peer = device.peers[key] = Peer()
+            peer.preshared_key = None if preshared == "(none)" else preshared
+            peer.endpoint = None if endpoint == "(none)" else endpoint
+            peer.allowed_ips = frozenset() if allowed == "(none)" else frozenset(allowed.split(","))
+            peer.handshake, peer.rx, peer.tx = int(handshake), int(rx), int(tx)
+            peer.keepalive = 0 if keepalive == "off" else int(keepalive)
+    except (ValueError, IndexError):
+        raise WgError("wg show printed something unexpected") from None
+    return device
+
+
+def load_conf(path):
+    """Read a wg-quick configuration. Raises ConfError."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            text = file.read()
+    except OSError as error:
+        raise ConfError("%s cannot be read: %s" % (path, error.strerror)) from None
+    except ValueError:
+        raise ConfError("%s is not text in UTF-8" % path) from None
+    try:
+        return parse_conf(text)
+    except ConfError as error:
+        raise ConfError("%s: %s" % (path, error)) from None
+
+
+def parse_conf(text):
+    """Parse the text of a wg-quick configuration; keys that only wg-quick heeds are skipped. Raises ConfError."""
+    conf = Device()
+    section, peer, key = None, None, None
+    for number, line in enumerate(text.splitlines(), 1):
+        line = line.partition("#")[0].strip()
+        if not line:
+            continue
+        if line.startswith("["):
+            section = line.lower()
+            if section not in ("[interface]", "[peer]"):
+                raise ConfError("line %d: unknown section" % number)
+            if section == "[peer]":
+                _complete(peer, key)
+                peer, key = Peer(), None
+            continue
+        name, equals, value = line.partition("=")
+        name, value = name.strip().lower(), value.strip()
+        if not equals or section is None:
+            raise ConfError("line %d: neither a section nor a setting" % number)
+        try:
+            if section == "[interface]":
+                _interface_setting(conf, name, value)
+            elif name == "publickey":
+                key = _key(value)
+                if key in conf.peers:
+                    raise ValueError
+                conf.peers[key] = peer
+            elif name == "presharedkey":
+                peer.preshared_key = _key(value)
+            elif name == "allowedips":
+                peer.allowed_ips |= frozenset(str(ipaddress.ip_network(item, strict=False)) for item in _items(value))
+        except ValueError:
+            raise ConfError("line %d: %s is malformed or given twice" % (number, name)) from None
+    _complete(peer, key)
+    if conf.private_key is None:
+        raise ConfError("there is no PrivateKey")
+    return conf
+
+
+def _interface_setting(conf, name, value):
+    if name == "privatekey":
+        conf.private_key = _key(value)
+    elif name == "listenport":
+        conf.port = int(value)
+    elif name == "fwmark":
+        conf.fwmark = _mark(value)
+    elif name == "mtu":
+        conf.mtu = int(value)
+    elif name == "address":
+        conf.addresses += [str(ipaddress.ip_interface(item)) for item in _items(value)]
+
+
+def _complete(peer, key):
+    if peer is not None and key is None:
+        raise ConfError("a peer lacks its PublicKey")
+
+
+def _items(value):
+    return [item.strip() for item in value.split(",") if item.strip()]
+
+
+def _key(value):
+    try:
+        if len(base64.b64decode(value, validate=True)) == 32:
+            return value
+    except binascii.Error:
+        pass
+    raise ValueError("not a key")
+
+
+def _mark(value):
+    return 0 if value == "off" else int(value, 0)
+
+
+def _run(arguments, text=None):
+    try:
+        process = subprocess.Popen(
+            ["wg"] + arguments,
+            stdin=subprocess.PIPE if text is not None else subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            universal_newlines=True,
+        )
+    except OSError as error:
+        raise WgError("wg cannot be run (%s); install the package wireguard-tools" % error.strerror) from None
+    try:
+        output, errors = process.communicate(text, TIMEOUT)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.communicate()
+        raise WgError("wg %s did not end within %d s" % (arguments[0], TIMEOUT)) from None
+    if process.returncode:
+        reason = re.sub(r"[A-Za-z0-9+/]{20,}=*", "(key)", " ".join(errors.split()))  # wg quotes malformed keys
+        raise WgError("wg %s failed: %s" % (arguments[0], reason or "exit code %d" % process.returncode))
+    return output

@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Runs of the playbooks in which no site is ever reached: what the controller alone decides."""
+
+import os
+import pathlib
+import shutil
+import subprocess
+
+import pytest
+import yaml
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+
+
+class Inventory:
+    """A copy of the lab's inventory that a test may spoil."""
+
+    def __init__(self, directory):
+        self.directory = directory
+        shutil.copytree(ROOT / "inventories" / "lab", directory)
+        # Nobody may be reached from here, whatever a playbook tries.
+        self.write("group_vars/all/connection.yml", {"ansible_connection": "local", "ansible_python_interpreter": "/nonexistent"})
+
+    def read(self, path):
+        return yaml.safe_load((self.directory / path).read_text()) or {}
+
+    def write(self, path, data):
+        (self.directory / path).parent.mkdir(parents=True, exist_ok=True)
+        (self.directory / path).write_text("---\n" + yaml.safe_dump(data, allow_unicode=True))
+
+    def change(self, path, **changes):
+        """Set variables in a file; the value None removes one."""
+        data = {**self.read(path), **changes}
+        self.write(path, {key: value for key, value in data.items() if value is not None})
+
+    def site(self, name, **changes):
+        self.change(f"host_vars/{name}.yml", **changes)
+
+    def playbook(self, name, *argv, **environment):
+        """Run a playbook of the collection; returns the finished process, output and errors in one text."""
+        return subprocess.run(
+            ["ansible-playbook", "-i", str(self.directory), *argv, f"sitelink.tr069.{name}"],
+            text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd=ROOT, timeout=120,
+            env={**os.environ, "COLUMNS": "100000", **environment},
+        )  # fmt: skip
+
+
+@pytest.fixture
+def inventory(tmp_path):
+    return Inventory(tmp_path / "inventory")

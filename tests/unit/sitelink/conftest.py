@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+import os
+import shutil
+import subprocess
+
+import pytest
+from throwaway import Namespace
+
+from sitelink import config
+
+
+@pytest.fixture(scope="module")
+def namespaces(tmp_path_factory):
+    """A factory of namespaces that go away with the module."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root: makes network namespaces")
+    if shutil.which("ip") is None:
+        pytest.skip("needs iproute2")
+    probe = subprocess.run(["ip", "netns", "add", "slt-%d-probe" % os.getpid()], stderr=subprocess.PIPE)
+    if probe.returncode:
+        pytest.skip("this machine allows no network namespaces: %s" % probe.stderr.decode().strip())
+    subprocess.run(["ip", "netns", "del", "slt-%d-probe" % os.getpid()], check=True)
+    made = []
+
+    def make():
+        made.append(Namespace(tmp_path_factory.mktemp("ns")))
+        return made[-1]
+
+    yield make
+    for namespace in made:
+        namespace.destroy()
+
+
+@pytest.fixture
+def directories(tmp_path, monkeypatch):
+    """The program's directories, for tests in this process."""
+    for name in ("ETC", "RUN", "WIREGUARD"):
+        path = tmp_path / name.lower()
+        path.mkdir()
+        monkeypatch.setattr(config, name, str(path))
+    return tmp_path
+
+
+@pytest.fixture
+def gateway_json():
+    return {
+        "interface": "eth1",
+        "networks": ["10.0.0.0/7"],
+        "table": 305,
+        "fwmark": 305,
+        "priority": 305,
+        "gateway": "first_host",
+    }

@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Throw-away network namespaces without an uplink, for what only a real kernel can show."""
+
+import contextlib
+import ctypes
+import itertools
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+FILES = os.path.abspath(os.path.join(os.path.dirname(__file__), "../../../roles/site_agent/files"))
+sys.path.insert(0, FILES)
+
+from sitelink import netlink  # noqa: E402
+
+# the program with its directories elsewhere: PROGRAM ETC RUN WIREGUARD ARGUMENTS...
+PROGRAM = """
+import sys
+sys.path.insert(0, %r)
+from sitelink import config
+config.ETC, config.RUN, config.WIREGUARD = sys.argv[1:4]
+from sitelink.cli import main
+sys.exit(main(sys.argv[4:]))
+""" % (FILES,)
+
+_numbers = itertools.count(1)
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def wait_for(condition, seconds, what=""):
+    """Poll until condition() is true; return the seconds it took."""
+    start = time.monotonic()
+    while not condition():
+        if time.monotonic() - start > seconds:
+            raise AssertionError("not within %s s: %s" % (seconds, what or condition))
+        time.sleep(0.01)
+    return time.monotonic() - start
+
+
+class Namespace:
+    """A network namespace, with directories of its own for configuration and state."""
+
+    def __init__(self, directory):
+        self.name = "slt-%d-%d" % (os.getpid(), next(_numbers))
+        self.etc, self.run_dir, self.wireguard = (os.path.join(str(directory), part) for part in ("etc", "run", "wg"))
+        for path in (self.etc, self.run_dir, self.wireguard):
+            os.makedirs(path)
+        self.processes = []
+        subprocess.run(["ip", "netns", "add", self.name], check=True)
+        self.sh("ip link set lo up")
+
+    def sh(self, script, check=True):
+        """Run shell commands inside; return their output."""
+        done = subprocess.run(
+            ["ip", "netns", "exec", self.name, "sh", "-ec", script],
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, universal_newlines=True, timeout=20,
+        )  # fmt: skip
+        assert not check or done.returncode == 0, "%s\n%s" % (script, done.stdout)
+        return done.stdout
+
+    @contextlib.contextmanager
+    def entered(self):
+        """Sockets made in this block belong to the namespace."""
+        with open("/proc/self/ns/net") as home, open("/run/netns/" + self.name) as there:
+            assert _libc.setns(there.fileno(), 0x40000000) == 0  # CLONE_NEWNET
+            try:
+                yield
+            finally:
+                assert _libc.setns(home.fileno(), 0x40000000) == 0
+
+    def kernel(self):
+        with self.entered():
+            return netlink.Kernel()
+
+    def sitelink(self, *arguments):
+        """Run the program to its end; return (exit code, stdout, stderr)."""
+        done = subprocess.run(
+            self._command(arguments), stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True, timeout=20
+        )
+        return done.returncode, done.stdout, done.stderr
+
+    def status(self, *arguments):
+        code, out, err = self.sitelink("status", "--json", *arguments)
+        assert code == 0, err
+        return json.loads(out)
+
+    def daemon(self, *arguments):
+        """Start a daemon; its log is in .log of what is returned."""
+        log = os.path.join(os.path.dirname(self.etc), "log-%d" % next(_numbers))
+        with open(log, "w") as file:
+            process = subprocess.Popen(self._command(arguments), stdout=file, stderr=file)
+        process.log = log
+        self.processes.append(process)
+        return process
+
+    def _command(self, arguments):
+        directories = [self.etc, self.run_dir, self.wireguard]
+        # -I: neither the environment nor the working directory may help
+        program = [sys.executable, "-I", "-c", PROGRAM] + directories + list(arguments)
+        return ["ip", "netns", "exec", self.name] + program
+
+    def write(self, name, data, mode=0o644):
+        directory = self.wireguard if name.endswith(".conf") else self.etc
+        path = os.path.join(directory, name)
+        with open(path, "w") as file:
+            file.write(data if isinstance(data, str) else json.dumps(data))
+        os.chmod(path, mode)
+
+    def stop(self, process, number=signal.SIGTERM):
+        process.send_signal(number)
+        return process.wait(10)
+
+    def destroy(self):
+        for process in self.processes:
+            if process.poll() is None:
+                self.stop(process, signal.SIGKILL)
+        for name in self.sh("ls /sys/class/net").split():
+            if name.startswith("slt"):  # ends its wireguard-go
+                self.sh("ip link del " + name, check=False)
+        subprocess.run(["ip", "netns", "del", self.name], check=True)
+        shutil.rmtree("/etc/netns/" + self.name, ignore_errors=True)
+
+
+def connect(one, name, other, other_name):
+    """A cable between two namespaces."""
+    one.sh(
+        "ip link add %s type veth peer name %s netns %s; ip link set %s up" % (name, other_name, other.name, name)
+    )
+    other.sh("ip link set %s up" % other_name)
