@@ -6,7 +6,6 @@ import typing as t
 from collections.abc import Mapping
 
 from ansible.errors import AnsibleFilterError
-
 from ansible_collections.sitelink.tr069.plugins.plugin_utils import _mesh_plan
 
 DOCUMENTATION = """
@@ -112,7 +111,9 @@ _value:
 
 def wireguard_mesh_plan(sites: t.Any, hostvars: t.Any, group: str = "sites") -> dict[str, t.Any]:
     if isinstance(sites, (str, bytes, Mapping)) or not hasattr(sites, "__iter__"):
-        raise AnsibleFilterError("wireguard_mesh_plan: the input must be a list of site names, such as groups['sites'].")
+        raise AnsibleFilterError(
+            "wireguard_mesh_plan: the input must be a list of site names, such as groups['sites']."
+        )
     if not isinstance(hostvars, Mapping):
         raise AnsibleFilterError("wireguard_mesh_plan: the first argument must be hostvars.")
     return _mesh_plan.build(sites, hostvars, group)

@@ -6,7 +6,6 @@ import typing as t
 from collections.abc import Mapping
 
 from ansible.errors import AnsibleFilterError
-
 from ansible_collections.sitelink.tr069.plugins.plugin_utils import _mesh_plan
 from ansible_collections.sitelink.tr069.plugins.plugin_utils import _validation as validation
 

@@ -8,11 +8,14 @@ whole chain of a failing filter, also under no_log.
 from __future__ import annotations
 
 import base64
+import binascii
+import functools
 import re
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF, HKDFExpand
+from cryptography.hazmat.primitives.hmac import HMAC
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 KEY_BYTES = 32
 SECRET_MIN_CHARACTERS = 32
@@ -45,13 +48,13 @@ def decode_key(text: str) -> bytes:
 
 def _shape_fault(text: str) -> str:
     if len(text) != 44:
-        return f"it has {len(text)} characters, a key has 44 and ends with \"=\""
+        return f'it has {len(text)} characters, a key has 44 and ends with "="'
     return "it has 44 characters, but they are not the base64 text of 32 bytes"
 
 
 def encode_key(key: bytes) -> str:
     """Key bytes as wg(8) prints them."""
-    return base64.b64encode(key).decode("ascii")
+    return binascii.b2a_base64(key, newline=False).decode("ascii")
 
 
 def clamp(key: bytes) -> bytes:
@@ -86,6 +89,12 @@ def _encode(*fields: bytes | str | int) -> bytes:
     return b"".join(parts)
 
 
+@functools.lru_cache(maxsize=4096)
+def _encode_end(site: str, generation: int) -> bytes:
+    """One end of a pair. Cached, because in a mesh of N sites each is needed 2N times."""
+    return _encode(site, generation)
+
+
 class MeshKeys:
     """All keys that follow from one mesh secret: HKDF-SHA256 (RFC 5869) over the secret.
 
@@ -100,11 +109,14 @@ class MeshKeys:
         """
         check_secret(secret)
         hkdf = HKDF(algorithm=SHA256(), length=KEY_BYTES, salt=_SALT, info=_encode(mesh))
-        self._root = hkdf.derive(secret.encode("utf-8", "surrogatepass"))
-        self._sha256 = SHA256()
+        self._root = HMAC(hkdf.derive(secret.encode("utf-8", "surrogatepass")), SHA256())
 
     def _derive(self, info: bytes) -> bytes:
-        return HKDFExpand(algorithm=self._sha256, length=KEY_BYTES, info=info).derive(self._root)
+        """HKDF-Expand to one block, which is one HMAC (RFC 5869, section 2.3): a third of the time of HKDFExpand, which
+        counts for the million keys of a mesh of 1000 sites."""
+        hmac = self._root.copy()
+        hmac.update(info + b"\x01")
+        return hmac.finalize()
 
     def private_key(self, site: str, generation: int) -> str:
         """A site's private key, in base64. Another generation is another key."""
@@ -116,10 +128,10 @@ class MeshKeys:
         Sites are given as (name, key generation). A pair's key is the same from both ends, and another one when
         either end's generation is.
         """
-        own = (site[0], _encode(*site))
-        label = _encode(_PRESHARED_KEY)
-        keys = []
-        for peer in peers:
-            pair = sorted((own, (peer[0], _encode(*peer))))
-            keys.append(encode_key(self._derive(label + pair[0][1] + pair[1][1])))
-        return keys
+        label, own = _encode(_PRESHARED_KEY), _encode_end(*site)
+        return [
+            encode_key(
+                self._derive(label + (own + _encode_end(*peer) if site[0] < peer[0] else _encode_end(*peer) + own))
+            )
+            for peer in peers
+        ]

@@ -11,12 +11,11 @@ import hashlib
 import typing as t
 from collections.abc import Iterable, Mapping
 
-from jinja2 import Undefined
-from netaddr import IPAddress, IPNetwork
-
 from ansible_collections.sitelink.tr069.plugins.plugin_utils import _validation as validation
 from ansible_collections.sitelink.tr069.plugins.plugin_utils._keys import MeshKeys, public_key
 from ansible_collections.sitelink.tr069.plugins.plugin_utils._validation import Fault, quote
+from jinja2 import Undefined
+from netaddr import IPAddress, IPNetwork
 
 # Role defaults of other hosts are not in hostvars, so the plan has its own. They equal meta/argument_specs.yml;
 # None and "" stand for "not given".
@@ -90,8 +89,6 @@ _SAME_EVERYWHERE = {
     "tr069_networks": "a site takes an address for a peer's only when it is in there",
 }
 
-_PEER_FIELDS = ("address", "public_key", "allowed_ips", "endpoint")
-
 _SET_ONCE = "Set it once for all sites, in group_vars/all"
 
 
@@ -137,7 +134,7 @@ class _Site:
         self._given: set[str] = set()
         try:
             variables = hostvars[name]
-        except Exception:  # a vars file that cannot be decrypted or parsed; the message may hold its text
+        except Exception:  # noqa: BLE001 - a vars file that cannot be decrypted or parsed; the message may hold its text
             variables = {}
             self.fault("hostvars", "cannot be read. Look at: ansible-inventory --host " + _shown(name))
         for variable, default in DEFAULTS.items():
@@ -145,7 +142,7 @@ class _Site:
             if variable in variables:
                 try:
                     given = _plain(variables[variable])
-                except Exception:  # an error in a template or a vault; its message may hold a secret
+                except Exception:  # noqa: BLE001 - an error in a template or a vault; its message may hold a secret
                     self.fault(variable, self._unresolved(hostvars, variable))
                     continue
                 if given is not None and given != "":
@@ -289,7 +286,9 @@ def _check_names(sites: list[_Site], group: str) -> None:
             )
         own_group = site.get("wireguard_mesh_group")
         if site.gave("wireguard_mesh_group") and own_group not in (None, group):
-            site.fault("wireguard_mesh_group", f"is {quote(own_group)}, but the mesh is planned for {group}. {_SET_ONCE}.")
+            site.fault(
+                "wireguard_mesh_group", f"is {quote(own_group)}, but the mesh is planned for {group}. {_SET_ONCE}."
+            )
         if site.get("wireguard_mesh_interface") and site.get("wireguard_mesh_interface") == site.get("tr069_interface"):
             site.fault("wireguard_mesh_interface", "is also tr069_interface. Write another name, such as wg0.")
 
@@ -428,13 +427,13 @@ def _endpoints(
                 "ddns_hostname", f"is {name}, which {_shown(names[name])} already has. Give each site its own name."
             )
         host = site.get("wireguard_mesh_endpoint")
-        if host and _is_address(host) and settings["tr069_networks"]:
-            if not any(host in underlay for underlay in settings["tr069_networks"]):
-                site.fault(
-                    "wireguard_mesh_endpoint",
-                    f"is {host}, which is outside the carrier's network {_text(settings['tr069_networks'])} "
-                    "(tr069_networks). Write the site's underlay address, or leave it out and use ddns_hostname.",
-                )
+        underlay = settings["tr069_networks"]
+        if host and _is_address(host) and underlay and not any(host in item for item in underlay):
+            site.fault(
+                "wireguard_mesh_endpoint",
+                f"is {host}, which is outside the carrier's network {_text(underlay)} (tr069_networks). "
+                "Write the site's underlay address, or leave it out and use ddns_hostname.",
+            )
         port = site.get("wireguard_mesh_port")
         if host or name:
             owner = owners.setdefault((host or name, port), site.name)
@@ -590,7 +589,15 @@ def peers(plan: Mapping[str, t.Any], site: str, secret: str | None = None) -> li
     for name in sorted(sites):
         if name != site:
             entry = sites[name]
-            found.append({"name": name, **{field: entry[field] for field in _PEER_FIELDS}})
+            found.append(
+                {
+                    "name": name,
+                    "address": entry["address"],
+                    "public_key": entry["public_key"],
+                    "allowed_ips": entry["allowed_ips"],
+                    "endpoint": entry["endpoint"],
+                }
+            )
     if secret is not None and plan["preshared_keys"]:
         keys = MeshKeys(secret, plan["mesh"]).preshared_keys(
             (site, sites[site]["key_generation"]),

@@ -15,11 +15,10 @@ import unicodedata
 from ansible.errors import AnsibleFilterError
 from ansible.module_utils.common.text.converters import to_text
 from ansible.module_utils.parsing.convert_bool import boolean
-from netaddr import INET_PTON, IPAddress, IPNetwork
-from netaddr.core import AddrFormatError
-
 from ansible_collections.sitelink.tr069.plugins.plugin_utils import _keys
 from ansible_collections.sitelink.tr069.plugins.plugin_utils._published import is_published
+from netaddr import INET_PTON, IPAddress, IPNetwork
+from netaddr.core import AddrFormatError
 
 # What new_inventory.yml writes where only the operator knows the value.
 PLACEHOLDER = "FILL-ME-IN"
@@ -76,7 +75,7 @@ def secret_text(value: t.Any) -> str:
         raise Fault(f"must be text, not {_type_name(value)}. Put it into quotes.")
     try:
         text = to_text(value).strip()
-    except Exception:  # vault errors differ between cores
+    except Exception:  # noqa: BLE001 - vault errors differ between cores
         text = None
     # Outside the handler, so that the error has no context that could be printed with it.
     if text is None:
@@ -123,7 +122,7 @@ def _wrong_character(text: str, allowed: str) -> str | None:
     """Names the first character that is not ASCII or not in ``allowed`` (a regular expression's class)."""
     for character in text:
         if not re.match(f"[{allowed}]", character, re.ASCII):
-            return f'{quote(character)} ({unicodedata.name(character, "unprintable")})'
+            return f"{quote(character)} ({unicodedata.name(character, 'unprintable')})"
     return None
 
 
@@ -311,7 +310,7 @@ def host_name(value: t.Any) -> str:
 def endpoint_host(value: t.Any) -> str:
     """Where peers look for a site: a host name or an IPv4 address, without a port."""
     text = _plain_text(value, "a host name or an IPv4 address")
-    host, colon, port = text.partition(":")
+    host, colon, _port = text.partition(":")
     if colon:
         raise Fault(f"is {quote(text)}. Write the host alone ({quote(host)}); the port is wireguard_mesh_port.")
     if text.isascii() and not text.replace(".", "").isdigit():

@@ -76,10 +76,11 @@ class Namespace:
         with self.entered():
             return netlink.Kernel()
 
-    def sitelink(self, *arguments):
+    def sitelink(self, *arguments, capabilities=None):
         """Run the program to its end; return (exit code, stdout, stderr)."""
+        command = self._command(arguments, capabilities)
         done = subprocess.run(
-            self._command(arguments), stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True, timeout=20
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True, timeout=20
         )
         return done.returncode, done.stdout, done.stderr
 
@@ -89,18 +90,22 @@ class Namespace:
         return json.loads(out)
 
     def daemon(self, *arguments):
-        """Start a daemon; its log is in .log of what is returned."""
+        """Start a daemon with the capabilities of its unit; its log is in .log of what is returned."""
         log = os.path.join(os.path.dirname(self.etc), "log-%d" % next(_numbers))
         with open(log, "w") as file:
-            process = subprocess.Popen(self._command(arguments), stdout=file, stderr=file)
+            process = subprocess.Popen(self._command(arguments, "+net_admin,+net_raw"), stdout=file, stderr=file)
         process.log = log
         self.processes.append(process)
         return process
 
-    def _command(self, arguments):
+    def _command(self, arguments, capabilities=None):
+        """capabilities: those that root keeps, as setpriv writes them ("" for none); None for all."""
         directories = [self.etc, self.run_dir, self.wireguard]
         # -I: neither the environment nor the working directory may help
         program = [sys.executable, "-I", "-c", PROGRAM] + directories + list(arguments)
+        if capabilities is not None:
+            kept = ",".join(part for part in ("-all", capabilities) if part)
+            program = ["setpriv", "--no-new-privs", "--bounding-set=" + kept, "--inh-caps=" + kept] + program
         return ["ip", "netns", "exec", self.name] + program
 
     def write(self, name, data, mode=0o644):

@@ -7,8 +7,9 @@ import json
 import os
 import re
 import sys
+import time
 
-from . import __version__, address, config, gateway, log, mesh, netlink, state, status
+from . import __version__, address, config, gateway, log, mesh, netlink, overlay, state, status
 
 
 def main(arguments=None):
@@ -35,6 +36,7 @@ def _parser():
     command = commands.add_parser("address", help="print the one valid underlay address of a NIC, or why there is none")
     command.add_argument("interface", type=_interface)
     command.add_argument("--network", action="append", help="an underlay prefix (default: the NIC's configuration)")
+    command.add_argument("--wait", type=int, default=0, metavar="SECONDS", help="wait so long for an address to arrive")
     command.set_defaults(run=_address)
 
     command = commands.add_parser("gateway", help="keep the way out through an underlay NIC right (daemon)")
@@ -44,7 +46,8 @@ def _parser():
 
     command = commands.add_parser("mesh", help="look after the peers of a WireGuard interface (daemon)")
     command.add_argument("interface", type=_interface)
-    command.set_defaults(run=lambda options: mesh.run(options.interface))
+    command.add_argument("--check", metavar="FILE", help="only say whether this configuration fits the site now")
+    command.set_defaults(run=_mesh)
 
     command = commands.add_parser("status", help="show what is, layer by layer")
     command.add_argument("--json", action="store_true", help="for machines")
@@ -61,8 +64,15 @@ def _interface(value):
 
 def _address(options):
     networks = config.networks(options.network) if options.network else config.load_gateway(options.interface).networks
-    print(address.find(netlink.Kernel(), options.interface, networks)[0])
-    return 0
+    deadline = time.monotonic() + options.wait
+    while True:
+        try:
+            print(address.find(netlink.Kernel(), options.interface, networks)[0])
+            return 0
+        except address.NoAddress:
+            if time.monotonic() >= deadline:
+                raise
+        time.sleep(0.5)
 
 
 def _gateway(options):
@@ -75,6 +85,15 @@ def _gateway(options):
             % options.interface
         )
     gateway.remove(netlink.Kernel(), cfg)
+    return 0
+
+
+def _mesh(options):
+    if not options.check:
+        return mesh.run(options.interface)
+    refusals = overlay.refusals(netlink.Kernel(), config.load_mesh(options.interface, options.check))
+    if refusals:
+        raise config.ConfigError("; ".join(refusals))
     return 0
 
 

@@ -101,9 +101,9 @@ def load_gateway(interface):
         )
 
 
-def load_mesh(interface):
-    """Read mesh-<interface>.json. Raises ConfigError."""
-    path = mesh_path(interface)
+def load_mesh(interface, path=None):
+    """Read mesh-<interface>.json, or another file of that form. Raises ConfigError."""
+    path = path or mesh_path(interface)
     with _reading(path) as data:
         peers = [
             MeshPeer(

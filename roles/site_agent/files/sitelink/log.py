@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Log lines for journald: a "<priority>" prefix on stderr, left out where a person is watching."""
+"""Log lines: with a "<priority>" prefix where journald reads them (sd-daemon(3)), plain elsewhere."""
 
+import os
 import sys
 
 ERROR, WARNING, INFO = 3, 4, 6
 
 
 def log(priority, message):
-    prefix = "" if sys.stderr.isatty() else "<%d>" % priority
+    prefix = "<%d>" % priority if "JOURNAL_STREAM" in os.environ else ""
     sys.stderr.write(prefix + message.replace("\n", " ") + "\n")
     sys.stderr.flush()

@@ -75,6 +75,43 @@ def conflict(network, connected, underlay_index):
     return None
 
 
+def refusals(kernel, cfg):
+    """Why this plan does not fit the networks that the site is connected to now; a list of sentences."""
+    link = kernel.link(cfg.interface)
+    connected, underlay_index = _connected(kernel, cfg, link.index if link else None)
+    found = ["%s: %s" % (cfg.site, fault) for fault in _lan_faults(cfg, connected, underlay_index)]
+    for network, peer in wanted_prefixes(cfg, cfg.addresses).items():
+        blocking = conflict(network, connected, underlay_index)
+        if blocking is not None:
+            found.append("%s: %s (wireguard_mesh_lan_subnets): %s" % (cfg.site, peer.name, _blocked(network, blocking)))
+    return found
+
+
+def _connected(kernel, cfg, own_index):
+    """The connected routes of the other interfaces, and the index of the underlay NIC or None."""
+    underlay = kernel.link(cfg.underlay_interface)
+    routes = kernel.routes(netlink.MAIN_TABLE, protocol=netlink.PROTOCOL_KERNEL)
+    connected = [route for route in routes if route.type == netlink.UNICAST and route.oif != own_index]
+    return connected, underlay.index if underlay else None
+
+
+def _lan_faults(cfg, connected, underlay_index):
+    leased = [route.dst for route in connected if route.oif == underlay_index]
+    return [
+        "its LAN %s (wireguard_mesh_lan_subnets) overlaps %s, the prefix that the carrier gave %s now; give the LAN "
+        "another prefix" % (subnet, prefix, cfg.underlay_interface)
+        for subnet in cfg.lan_subnets
+        for prefix in leased
+        if ipaddress.IPv4Network(subnet).overlaps(ipaddress.IPv4Network(prefix))
+    ]
+
+
+def _blocked(network, blocking):
+    return "its LAN %s overlaps %s, to which this site is connected directly; one of the two needs another prefix" % (
+        network, blocking.dst
+    )  # fmt: skip
+
+
 def _link(kernel, link, conf):
     if conf.mtu is not None and link.mtu != conf.mtu:
         kernel.set_mtu(link.index, conf.mtu)
@@ -92,20 +129,8 @@ def _link(kernel, link, conf):
 
 
 def _routes(kernel, cfg, conf, link, faults, peer_faults):
-    underlay = kernel.link(cfg.underlay_interface)
-    underlay_index = underlay.index if underlay else None
-    connected = [
-        route
-        for route in kernel.routes(netlink.MAIN_TABLE, protocol=netlink.PROTOCOL_KERNEL)
-        if route.type == netlink.UNICAST and route.oif != link.index
-    ]
-    for subnet in cfg.lan_subnets:
-        for route in connected:
-            if route.oif == underlay_index and ipaddress.IPv4Network(subnet).overlaps(ipaddress.IPv4Network(route.dst)):
-                faults.append(
-                    "this site's LAN %s overlaps %s, the prefix that the carrier gave %s; give the LAN another prefix"
-                    % (subnet, route.dst, cfg.underlay_interface)
-                )
+    connected, underlay_index = _connected(kernel, cfg, link.index)
+    faults += _lan_faults(cfg, connected, underlay_index)
     present = kernel.routes(netlink.MAIN_TABLE, oif=link.index)
     wanted = {}
     for network, peer in wanted_prefixes(cfg, conf.addresses).items():
@@ -113,10 +138,7 @@ def _routes(kernel, cfg, conf, link, faults, peer_faults):
         if blocking is None:
             wanted[str(network)] = peer
         else:
-            peer_faults[peer.public_key] = (
-                "its LAN %s overlaps %s, to which this site is connected directly; one of the two needs another prefix"
-                % (network, blocking.dst)
-            )
+            peer_faults[peer.public_key] = _blocked(network, blocking)
     for dst, peer in wanted.items():
         if any((route.dst, route.metric, route.tos) == (dst, 0, 0) for route in present):
             continue

@@ -117,6 +117,7 @@ def _peer(kernel, cfg, plan, device, known, running, latency):
     elif not alive and not reason:
         reason = "there is no handshake with it"
     return {
+        "site": cfg.site,
         "name": plan.name,
         "address": plan.address,
         "public_key": plan.public_key,
