@@ -418,7 +418,9 @@ class Handler(BaseHTTPRequestHandler):
         """Name and value for the request log."""
         self.log_fields.update(name=name, value=value)
 
-    def respond(self, status: int, body: bytes, headers: dict | None = None) -> None:
+    def answer(self, status: int, body: bytes, headers: dict | None = None) -> None:
+        """Log, then send: who has the answer finds it in the log."""
+        self.server.log(**self.log_fields, status=status)
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))
@@ -434,43 +436,35 @@ class Handler(BaseHTTPRequestHandler):
         self.body = self.rfile.read(min(int(length), 1 << 20)) if length.isdecimal() else b""
         host = self.headers.get("Host", "").partition(":")[0].lower()
         provider = next((key for key, name in API_NAMES.items() if name == host), None)
-        self.log_fields = {"provider": provider, "method": self.command, "path": self.url.path}
+        self.log_fields = {"client": self.client_address[0], "provider": provider}
+        self.log_fields.update(method=self.command, path=self.url.path)
         if provider is None:
-            self.log_fields["status"] = 421
-            self.respond(421, b"{}")
-        else:
-            self.log_fields["operation"] = self.server.apis[provider].operation(self)
-            self.answer(provider)
-        self.server.log(client=self.client_address[0], **self.log_fields)
-
-    def answer(self, provider: str) -> None:
+            self.answer(421, b"{}")
+            return
         api = self.server.apis[provider]
-        ended = self.server.faults.changed
-        fault = self.server.faults.take(provider, api.operation(self), HTTP_FAULTS)
+        operation = self.log_fields["operation"] = api.operation(self)
         # A fault stands before the account's own checks, as a provider's overloaded front end does.
-        status, headers = 200, {}
-        if fault:
-            self.log_fields["fault"] = fault["behaviour"]
-            if fault["behaviour"] == "hang":
-                ended.wait(600)
-                self.close_connection = True
-                return
-            if fault["behaviour"] == "garbage":
-                body = b'{"success": tr<html>'
-            elif fault["behaviour"] == "success-false":
-                body = json.dumps(api.fault(200)).encode()
-            else:
-                status = fault["status"]
-                headers = {"Retry-After": str(fault["retry_after"])} if "retry_after" in fault else {}
-                body = json.dumps(api.fault(status)).encode()
-        else:
-            try:
-                body = json.dumps(api.answer(self)).encode()
-            except Refusal as refusal:
-                status, self.log_fields["code"] = refusal.status, refusal.code
-                body = json.dumps(api.refused(refusal)).encode()
-        self.log_fields["status"] = status
-        self.respond(status, body, headers)
+        ended = self.server.faults.changed
+        if fault := self.server.faults.take(provider, operation, HTTP_FAULTS):
+            self.fail(api, fault, ended)
+            return
+        try:
+            status, body = 200, api.answer(self)
+        except Refusal as refusal:
+            status, body = refusal.status, api.refused(refusal)
+            self.log_fields["code"] = refusal.code
+        self.answer(status, json.dumps(body).encode())
+
+    def fail(self, api: Cloudflare | AliDNS, fault: dict, ended: threading.Event) -> None:
+        behaviour = self.log_fields["fault"] = fault["behaviour"]
+        if behaviour == "hang":
+            self.server.log(**self.log_fields)
+            ended.wait(600)
+            self.close_connection = True
+            return
+        status = fault["status"] if behaviour == "status" else 200
+        body = b'{"success": tr<html>' if behaviour == "garbage" else json.dumps(api.fault(status)).encode()
+        self.answer(status, body, {"Retry-After": str(fault["retry_after"])} if "retry_after" in fault else {})
 
     do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = handle_request
 

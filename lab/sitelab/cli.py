@@ -108,15 +108,18 @@ def up(options: argparse.Namespace) -> None:
     missing = [name for name in creators if podman.state(name) != "running"]
     if missing:
         say(f"starting {', '.join(missing)}")
+    before = {member.name: STATE / "before" / f"{member.name}.json" for member in sites}
     for name in missing:
         podman.remove(name)
+        if name in before:
+            before[name].unlink(missing_ok=True)
     # The carrier first, by its labels: a lab half made is still known to be one.
     if carrier.NAME in missing:
         creators[carrier.NAME]()
     each(lambda name: creators[name](), [name for name in missing if name != carrier.NAME])
     settle_bridges(sites, bridges)
     internet.start()
-    fresh = [member for member in sites if member.name in missing]
+    fresh = [member for member in sites if not before[member.name].exists()]  # also where an earlier up was interrupted
     if fresh or not counters.installed():
         counters.install(sites)
     if fresh:
@@ -124,7 +127,7 @@ def up(options: argparse.Namespace) -> None:
         each(site.wait_until_running, fresh)
         (STATE / "before").mkdir(exist_ok=True)
         for member in fresh:
-            (STATE / "before" / f"{member.name}.json").write_text(json.dumps(site.snapshot(member), indent=1) + "\n")
+            before[member.name].write_text(json.dumps(site.snapshot(member), indent=1) + "\n")
     carrier.start(count)
     if fresh:
         carrier.plug(fresh, True)
@@ -218,9 +221,12 @@ def renumber(options: argparse.Namespace) -> None:
 
 
 def reboot(options: argparse.Namespace) -> None:
-    """Stop the sites and boot them again, with the cable and the shape they had."""
+    """Stop the sites and boot them again, with the cable and the shape they had; start those that went down."""
     sites = chosen(options.site)
-    found = [(member, carrier.plugged(member), carrier.rate(member)) for member in sites]
+    found = []
+    for member in sites:
+        runs = podman.state(member.name) == "running"
+        found.append((member, not runs or carrier.plugged(member), carrier.rate(member) if runs else None))
     say(f"rebooting {', '.join(member.name for member in sites)}")
     podman.podman("stop", "--time", "20", *[PREFIX + member.name for member in sites])
     for member, plugged, rate in found:

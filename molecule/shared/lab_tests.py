@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What the tests of every scenario use: the lab's command, its sites, and runs of the playbooks."""
 
+import ipaddress
 import itertools
 import json
 import pathlib
@@ -12,6 +13,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 INVENTORY = ROOT / "inventories" / "lab"
 SITES = ["site-a", "site-b", "site-c"]
 PAIRS = list(itertools.permutations(SITES, 2))
+ADDRESS = {"site-a": "192.168.1.2", "site-b": "10.66.2.2", "site-c": "192.168.3.2"}
 OVERLAY = {"site-a": "192.168.11.1", "site-b": "192.168.11.2", "site-c": "192.168.11.3"}
 LAN_HOST = {"site-a": "192.168.1.10", "site-b": "10.66.2.10", "site-c": "192.168.3.10"}
 
@@ -31,7 +33,12 @@ def lab(*argv, **options):
 
 def on(site, command):
     """Run a shell command on a site over SSH, as Ansible does; returns testinfra's result."""
-    return testinfra.get_host(f"ansible://{site}?ansible_inventory={INVENTORY}").run(command)
+    host = testinfra.get_host(
+        f"ssh://root@{ADDRESS[site]}?controlpersist=600",
+        ssh_identity_file=str(ROOT / ".lab" / "id_ed25519"),
+        ssh_extra_args=f"-o UserKnownHostsFile={ROOT / '.lab' / 'known_hosts'}",
+    )
+    return host.run(command)
 
 
 def playbook(name, *argv, inventory=INVENTORY, **options):
@@ -52,6 +59,12 @@ def recap(done):
 def status(site, *argv):
     """What `sitelink status --json` says on a site."""
     return json.loads(on(site, " ".join(["/usr/local/sbin/sitelink", "status", "--json", *argv])).stdout)
+
+
+def leased_prefix(site):
+    """The prefix that a site's eth1 was leased an address in."""
+    found = status(site)["gateway"][0]
+    return ipaddress.ip_interface(f"{found['address']}/{found['prefix']}").network
 
 
 def underlay_address(site):

@@ -9,8 +9,9 @@ from __future__ import annotations
 import collections
 import hashlib
 import typing as t
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
+from ansible.module_utils.common.text.converters import to_text
 from ansible_collections.sitelink.tr069.plugins.plugin_utils import _validation as validation
 from ansible_collections.sitelink.tr069.plugins.plugin_utils._keys import MeshKeys, public_key
 from ansible_collections.sitelink.tr069.plugins.plugin_utils._validation import Fault, quote
@@ -120,7 +121,7 @@ class _Report:
 
 
 def _shown(site: str) -> str:
-    return site if site.isascii() and site.isprintable() else quote(site)
+    return site if site.isascii() and site.isprintable() and "{" not in site else quote(site)
 
 
 class _Site:
@@ -158,7 +159,7 @@ class _Site:
     def _unresolved(self, hostvars: Mapping[str, t.Any], variable: str) -> str:
         template = ""
         if variable not in _UNQUOTED and hasattr(hostvars, "raw_get"):
-            template = f" {quote(hostvars.raw_get(self.name)[variable])}"
+            template = next((f" {quote(text)}" for text in _templates(hostvars.raw_get(self.name)[variable])), "")
         return (
             f"has a value{template} that cannot be resolved from this site's own variables. "
             "Name only variables of the inventory in it, and check the vault password."
@@ -186,6 +187,16 @@ class _Unresolved(Exception):
     pass
 
 
+def _templates(value: t.Any) -> Iterator[str]:
+    """The templates in a raw value, vault objects left alone."""
+    if isinstance(value, str):
+        if "{{" in value or "{%" in value:
+            yield value
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            yield from _templates(item)
+
+
 def _plain(value: t.Any) -> t.Any:
     """A value without the wrappers of ansible-core, whose containers template on access.
 
@@ -194,11 +205,11 @@ def _plain(value: t.Any) -> t.Any:
     if isinstance(value, Undefined):
         raise _Unresolved
     if isinstance(value, str):
-        if "{{" in value or "{%" in value:
+        if next(_templates(value), None):
             raise _Unresolved
         return value
     if validation.is_encrypted(value):
-        return value
+        return to_text(value)
     if isinstance(value, Mapping):
         return {key: _plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
@@ -279,6 +290,8 @@ def _check_names(sites: list[_Site], group: str) -> None:
             validation.site_name(site.name)
         except Fault as fault:
             site.fault("inventory_hostname", str(fault))
+        if site.name in (group, "all", "localhost", "ungrouped"):
+            site.fault("inventory_hostname", "has a meaning of its own in the inventory. Give the site another name.")
         first = folded.setdefault(site.name.casefold(), site.name)
         if first != site.name:
             site.fault(

@@ -56,8 +56,9 @@ def argument(filter_name: str, what: str, read: t.Callable[[t.Any], t.Any], valu
 
 
 def quote(value: t.Any) -> str:
-    """A value that is no secret, for a message: one line, not too long."""
+    """A value that is no secret, for a message: one line, not too long, and nothing that an older core would template."""
     text = json.dumps(value, ensure_ascii=False, default=str)
+    text = re.sub(r"(?<=\{)(?=[{%#])|(?<=[}%#])(?=\})", " ", text)
     return text if len(text) <= 80 else text[:77] + "..."
 
 

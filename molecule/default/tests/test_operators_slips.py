@@ -4,7 +4,7 @@
 import time
 
 import pytest
-from lab_tests import OVERLAY, SITES, lab, on, playbook, recap, status
+from lab_tests import OVERLAY, SITES, lab, leased_prefix, on, playbook, recap, status
 
 SECRETS = [
     "lab-mesh-secret-published-never-use-outside-the-lab",
@@ -92,7 +92,7 @@ def test_one_name_that_does_not_resolve_keeps_no_other_tunnel_down(restored):
 
 
 def test_a_lan_that_overlaps_the_leased_prefix_is_refused_on_the_site(restored):
-    prefix = status("site-a")["gateway"][0]["prefix"]
+    prefix = str(leased_prefix("site-a"))
     lan = prefix.split("/")[0] + "/24"
     done = playbook("site", "-e", f'{{"wireguard_mesh_lan_subnets": ["{lan}"]}}', "--limit=site-a", check=False)
     assert done.returncode != 0

@@ -2,11 +2,15 @@
 import os
 import shutil
 import subprocess
+import sys
 
 import pytest
-from throwaway import Namespace
+
+sys.path.insert(0, os.path.abspath(os.path.join(os.path.dirname(__file__), "../../../roles/site_agent/files")))
 
 from sitelink import config
+
+from throwaway import Namespace
 
 
 @pytest.fixture(scope="module")

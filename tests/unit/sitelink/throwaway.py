@@ -12,10 +12,10 @@ import subprocess
 import sys
 import time
 
-FILES = os.path.abspath(os.path.join(os.path.dirname(__file__), "../../../roles/site_agent/files"))
-sys.path.insert(0, FILES)
+import sitelink
+from sitelink import netlink
 
-from sitelink import netlink  # noqa: E402
+FILES = os.path.dirname(os.path.dirname(os.path.abspath(sitelink.__file__)))
 
 # the program with its directories elsewhere: PROGRAM ETC RUN WIREGUARD ARGUMENTS...
 PROGRAM = """
@@ -132,7 +132,5 @@ class Namespace:
 
 def connect(one, name, other, other_name):
     """A cable between two namespaces."""
-    one.sh(
-        "ip link add %s type veth peer name %s netns %s; ip link set %s up" % (name, other_name, other.name, name)
-    )
+    one.sh("ip link add %s type veth peer name %s netns %s; ip link set %s up" % (name, other_name, other.name, name))
     other.sh("ip link set %s up" % other_name)

@@ -16,9 +16,11 @@ from .peers import Peers
 from .resolve import Resolver
 
 RECONCILE_SECONDS = 60
+RETRY_SECONDS = 2  # after wg or the kernel failed
 POLL_SECONDS = 5  # between looks at the receive counters when nothing happens
 FAST_POLL_SECONDS = 1  # and for a while after something did
 FAST_FOR_SECONDS = 30
+REPORT_SECONDS = 0.2
 ECHO_AGAIN_SECONDS = 1  # a peer that was not heard by then is told the new address a second time
 
 
@@ -57,7 +59,7 @@ class Daemon:
         self.index = None  # of the interface while it is up
         self.faults, self.peer_faults = [], {}
         self.config_fault = ""
-        self.poll_timer = None
+        self.poll_timer = self.retry_timer = self.report_timer = None
         self.fast_until = 0.0
         saved = state.read_json(self.status_path())
         self.peers.restore(saved.get("peers") or {})
@@ -117,9 +119,17 @@ class Daemon:
             try:
                 self.faults, self.peer_faults = overlay.reconcile(self.kernel, self.cfg, link)
             except (wg.WgError, OSError) as error:
-                self.faults.append(str(error))
+                self.failed(error)
         self.look_at_way()
         self.poll()
+
+    def failed(self, error):
+        """Say so, and try again soon."""
+        if str(error) not in self.faults:
+            self.faults.append(str(error))
+        if self.retry_timer is not None:
+            self.retry_timer.cancel()
+        self.retry_timer = self.loop.after(RETRY_SECONDS, self.reconcile)
 
     def look_at_way(self):
         """Notice that the own address or its gateway changed, or that the way is open again, and tell every peer."""
@@ -178,8 +188,7 @@ class Daemon:
                 device = wg.show(self.cfg.interface)
             except wg.WgError as error:
                 device = None
-                if not self.faults:
-                    self.faults.append(str(error))
+                self.failed(error)
             if device is not None:
                 before = {key for key, peer in self.peers.states.items() if peer.alive}
                 lacking = self.peers.observe(device, now, time.time())
@@ -217,7 +226,8 @@ class Daemon:
         if endpoint:
             self.set_endpoints({key: endpoint})
             self.hurry()
-        self.report()
+        if self.report_timer is None:  # the answers for many peers arrive together
+            self.report_timer = self.loop.after(REPORT_SECONDS, self.report)
 
     def set_endpoints(self, endpoints):
         if not endpoints:
@@ -229,6 +239,9 @@ class Daemon:
 
     def report(self):
         """Leave for `sitelink status` what only the daemon knows."""
+        if self.report_timer is not None:
+            self.report_timer.cancel()
+            self.report_timer = None
         reasons = ([self.config_fault] if self.config_fault else []) + self.faults
         peers = {}
         for key, peer in self.peers.states.items():

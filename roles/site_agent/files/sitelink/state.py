@@ -46,7 +46,8 @@ def write_json(path, data, mode=0o644):
 def lock(path):
     """Take the lock of a daemon for the life of the process. Returns the open file, or None when another holds it."""
     os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
-    file = open(path, "a")
+    file = open(path, "a")  # noqa: SIM115
+    os.fchmod(file.fileno(), 0o644)  # whatever the umask: anybody may ask whether the daemon runs
     for _ in range(10):  # is_locked() of another process holds it for a moment
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

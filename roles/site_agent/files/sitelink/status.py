@@ -18,6 +18,8 @@ def collect(probe=False):
         _mesh(kernel, interface, probe, result)
     if not result["gateway"] and not result["mesh"]:
         _fault(result, "gateway", "sitelink", "%s holds no configuration; run the playbook for this site" % config.ETC)
+    for fault in result["faults"]:
+        fault["site"] = result["site"]
     return result
 
 

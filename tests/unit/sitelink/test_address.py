@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+import pytest
+
+from sitelink import address, config, netlink
+
+NETWORKS = config.networks(["10.0.0.0/7"])
+UP = netlink.Link(3, "eth1", True, True, 1500)
+
+
+def at(text, flags=0):
+    ip, length = text.split("/")
+    return netlink.Address(3, ip, int(length), flags)
+
+
+def reason(link=UP, addresses=(), links=()):
+    with pytest.raises(address.NoAddress) as caught:
+        address.select("eth1", link, addresses, NETWORKS, links)
+    return str(caught.value)
+
+
+def test_the_one_valid_address():
+    others = [
+        at("192.168.1.9/24"),  # for the web page of the ONT
+        at("10.23.64.6/20", netlink.SECONDARY),
+        at("10.23.64.7/20", netlink.DEPRECATED),
+        at("10.23.64.8/20", netlink.TENTATIVE),
+    ]
+    assert address.select("eth1", UP, others + [at("11.3.2.1/19")], NETWORKS) == at("11.3.2.1/19")
+
+
+def test_no_nic_names_those_there_are():
+    links = [netlink.Link(1, "lo", True, True, 65536), netlink.Link(2, "ens3", True, True, 1500)]
+    assert reason(None, links=links) == "there is no NIC eth1; this host has: ens3"
+    assert reason(None) == "there is no NIC eth1; this host has: none"
+
+
+@pytest.mark.parametrize(
+    "link, addresses, words",
+    [
+        (UP._replace(up=False), ["10.1.1.1/24"], "link down"),
+        (UP._replace(carrier=False), [], "no carrier"),
+        (UP, [], "桥接"),
+        (UP, ["192.168.1.5/24"], "192.168.1.5, which is outside the underlay 10.0.0.0/7"),
+        (UP, ["12.0.0.1/24"], "12.0.0.1, which is outside"),
+        (UP, ["10.1.1.1/24", "11.1.1.1/24"], "2 underlay addresses (10.1.1.1, 11.1.1.1)"),
+    ],
+)
+def test_reasons(link, addresses, words):
+    assert words in reason(link, [at(item) for item in addresses])
+
+
+def test_an_address_without_carrier_is_kept_for_the_route_but_not_given_out():
+    class Kernel:
+        def link(self, _):
+            return UP._replace(carrier=False)
+
+        def addresses(self, _):
+            return [at("10.1.1.1/24")]
+
+    assert address.select("eth1", Kernel().link(""), Kernel().addresses(3), NETWORKS) == at("10.1.1.1/24")
+    with pytest.raises(address.NoAddress, match="no carrier"):
+        address.find(Kernel(), "eth1", NETWORKS)

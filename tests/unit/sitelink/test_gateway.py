@@ -1,0 +1,182 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+import errno
+import os
+
+import pytest
+
+from sitelink import config, gateway, netlink
+
+LINK = netlink.Link(3, "eth1", True, True, 1500)
+CFG = config.GatewayConfig("eth1", config.networks(["10.0.0.0/8", "11.0.0.0/8"]), 305, 0x131, 305, None)
+
+
+def present(text):
+    ip, length = text.split("/")
+    return netlink.Address(3, ip, int(length), 0)
+
+
+def wanted(*addresses, cfg=CFG, link=LINK):
+    return gateway.desired(cfg, link, [present(item) for item in addresses])
+
+
+class Kernel:
+    """Keeps routes and rules, and writes down what is asked of it. refuse: names of methods that fail."""
+
+    def __init__(self, routes=(), rules=(), addresses=(), refuse=()):
+        self.table, self.all_rules, self.done, self.refuse = list(routes), list(rules), [], refuse
+        self.present = [present(item) for item in addresses]
+
+    def link(self, _):
+        return LINK
+
+    def addresses(self, _):
+        return self.present
+
+    def routes(self, table, protocol=0):
+        return [item for item in self.table if protocol in (0, item.protocol)]
+
+    def rules(self):
+        return list(self.all_rules)
+
+    def lookup(self, _, mark):
+        return None
+
+    def _call(self, name, item):
+        if name in self.refuse:
+            raise OSError(errno.EPERM, os.strerror(errno.EPERM))
+        self.done.append((name, item))
+
+    def replace_route(self, item):
+        self._call("replace_route", item)
+        same = [other for other in self.table if (other.dst, other.metric) == (item.dst, item.metric)]
+        self.table = [other for other in self.table if other not in same] + [item]
+
+    def delete_route(self, item):
+        self._call("delete_route", item)
+        self.table.remove(item)
+
+    def add_rule(self, item):
+        self._call("add_rule", item)
+        self.all_rules.append(item)
+
+    def delete_rule(self, item):
+        self._call("delete_rule", item)
+        self.all_rules.remove(item)
+
+
+@pytest.mark.parametrize(
+    "address, length, host",
+    [
+        ("10.23.70.9", 20, "10.23.64.1"),
+        ("10.0.0.2", 30, "10.0.0.1"),
+        ("10.0.0.0", 31, "10.0.0.1"),
+        ("10.0.0.1", 31, "10.0.0.0"),
+        ("11.34.159.254", 19, "11.34.128.1"),
+    ],
+)
+def test_first_host(address, length, host):
+    assert gateway.first_host(address, length) == host
+
+
+def test_desired():
+    state = wanted("10.23.70.9/20")
+    assert (state.gateway, state.reason) == ("10.23.64.1", "")
+    assert (state.route.oif, state.route.prefsrc, state.route.flags) == (3, "10.23.70.9", netlink.ONLINK)
+    assert [(rule.src, rule.dst, rule.mark) for rule in state.rules] == [
+        ("0.0.0.0/0", "10.0.0.0/8", 0x131),
+        ("0.0.0.0/0", "11.0.0.0/8", 0x131),
+        ("10.23.70.9/32", "10.0.0.0/8", 0),
+        ("10.23.70.9/32", "11.0.0.0/8", 0),
+    ]
+
+
+def test_an_explicit_gateway_wins_but_never_is_ourselves():
+    cfg = CFG._replace(gateway="10.23.64.254")
+    assert wanted("10.23.70.9/32", cfg=cfg).gateway == "10.23.64.254"
+    state = wanted("10.23.64.254/20", cfg=cfg)
+    assert state.route is None and "own address" in state.reason and state.layer == "gateway"
+
+
+@pytest.mark.parametrize("addresses", [(), ("10.1.1.1/32",), ("10.23.64.1/20",), ("10.1.1.1/24", "11.1.1.1/24")])
+def test_a_fault_leaves_backstop_and_marked_rules_only(addresses):
+    state = wanted(*addresses)
+    assert state.reason and state.route is None
+    assert state.backstop.type == netlink.UNREACHABLE
+    assert sum(1 for rule in state.rules if rule.mark) == 2
+
+
+def test_without_carrier_the_route_stays():
+    state = wanted("10.23.70.9/20", link=LINK._replace(carrier=False))
+    assert state.route is not None and "no carrier" in state.reason and state.layer == "address"
+
+
+def test_the_order_opens_no_gap():
+    old = wanted("10.23.70.9/20")
+    kernel = Kernel([old.route, old.backstop], old.rules, ["10.24.97.1/20"])
+    view, errors = gateway.reconcile(kernel, CFG)
+    assert not errors and not view.wanted.reason
+    assert [(name, item.dst, getattr(item, "src", "")) for name, item in kernel.done] == [
+        ("replace_route", "0.0.0.0/0", ""),
+        ("add_rule", "10.0.0.0/8", "10.24.97.1/32"),
+        ("add_rule", "11.0.0.0/8", "10.24.97.1/32"),
+        ("delete_rule", "10.0.0.0/8", "10.23.70.9/32"),
+        ("delete_rule", "11.0.0.0/8", "10.23.70.9/32"),
+    ]
+    kernel = Kernel(addresses=["10.24.97.1/20"])
+    gateway.reconcile(kernel, CFG)
+    assert [name for name, _ in kernel.done] == ["replace_route", "add_rule", "add_rule", "replace_route"] + [
+        "add_rule"
+    ] * 2
+    assert kernel.done[0][1].type == netlink.UNREACHABLE
+
+
+def test_what_is_right_is_left_alone():
+    kernel = Kernel(addresses=["10.24.97.1/20"])
+    gateway.reconcile(kernel, CFG)
+    kernel.done = []
+    gateway.reconcile(kernel, CFG)
+    assert kernel.done == []
+
+
+def test_stale_foreign_and_doubled_entries():
+    state = wanted("10.23.70.9/20")
+    own_stale = state.backstop._replace(dst="10.9.0.0/16", metric=0)
+    second_default = state.route._replace(gateway="10.23.64.77", protocol=3)
+    foreign_route = state.route._replace(dst="10.77.0.0/16", protocol=4)
+    own_rule = state.rules[0]._replace(dst="10.1.0.0/16")
+    nameless = state.rules[0]._replace(dst="10.2.0.0/16", protocol=None)  # a kernel that keeps no protocol of rules
+    foreign_rule = state.rules[0]._replace(dst="10.3.0.0/16", protocol=3)
+    trap = netlink.Rule(99, "0.0.0.0/0", "0.0.0.0/0", 0x131, 0xFFFFFFFF, 305, 3, 1, ((-1, b"x"),))
+    elsewhere = trap._replace(table=51820)
+    native = state.rules[1]._replace(protocol=4)
+    rules = [native, own_rule, nameless, foreign_rule, trap, elsewhere, state.rules[2], state.rules[2]]
+    view = gateway.compare(CFG, state, [second_default, own_stale, foreign_route, state.backstop], rules)
+    assert view.missing_routes == [state.route]
+    assert view.stale_routes == [second_default, own_stale]
+    assert view.missing_rules == [state.rules[0], state.rules[3]]
+    assert view.stale_rules == [own_rule, nameless, state.rules[2]]
+    assert len(view.faults) == 3
+    assert "10.77.0.0/16 via 10.23.64.1" in view.faults[0]
+    assert "pref 305 from all to 10.3.0.0/16 fwmark 0x131 lookup 305" in view.faults[1]
+    assert "pref 99 not from all" in view.faults[2]
+
+
+def test_a_refusing_kernel_does_not_stop_the_other_steps():
+    kernel = Kernel(addresses=["10.24.97.1/20"], refuse=("replace_route",))
+    view, errors = gateway.reconcile(kernel, CFG)
+    assert len(errors) == 2 and all("Operation not permitted" in text for text in errors)
+    assert len(kernel.all_rules) == 4
+    found = gateway.report(CFG, view, errors)
+    assert (found["state"], found["rules"], found["route"], found["backstop"]) == ("fault", True, False, False)
+    assert "refused" in found["reason"]
+
+
+def test_remove_takes_only_our_own():
+    kernel = Kernel(addresses=["10.24.97.1/20"])
+    gateway.reconcile(kernel, CFG)
+    foreign = kernel.table[0]._replace(dst="10.9.0.0/16", metric=5, protocol=3)
+    trap = netlink.Rule(99, "0.0.0.0/0", "0.0.0.0/0", 0, 0, 305, 3, 1, ())
+    kernel.table.append(foreign)
+    kernel.all_rules.append(trap)
+    gateway.remove(kernel, CFG)
+    assert (kernel.table, kernel.all_rules) == ([foreign], [trap])

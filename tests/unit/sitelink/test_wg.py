@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+import base64
+import hashlib
+import os
+
+import pytest
+
+from sitelink import wg
+
+
+def key(name):
+    return base64.b64encode(hashlib.sha256(str(name).encode()).digest()).decode()
+
+
+def peer_line(number, endpoint="10.1.2.3:22000"):
+    allowed = "192.168.11.2/32,10.66.2.0/24"
+    return "\t".join([key(number), "(none)", endpoint, allowed, "1700000000", "148", "92", "25"])
+
+
+CONF = """
+# made by ansible
+[Interface]
+Address = 192.168.11.1/24, 192.168.12.1/24
+PrivateKey = {private}
+ListenPort = 22000
+FwMark = 0x131
+MTU = 1420
+Table = off
+PostUp = echo = [x]
+
+[peer]
+# friendly_name=site-b
+# endpoint=site-b.lab.test:22000
+PUBLICKEY = {b}   # a comment
+PresharedKey={psk}
+AllowedIPs = 192.168.11.2/32
+AllowedIPs = 10.66.2.7/24,fd00::1/64
+[Peer]
+PublicKey = {c}
+""".format(private=key("private"), b=key("b"), c=key("c"), psk=key("psk"))
+
+
+def test_a_dump_of_500_peers():
+    head = "\t".join([key("private"), key("public"), "22000", "0x131"])
+    lines = [head] + [peer_line(number) for number in range(499)] + [peer_line("x", "(none)").replace("\t25", "\toff")]
+    device = wg.parse_dump("\n".join(lines) + "\n")
+    assert (device.port, device.fwmark, len(device.peers)) == (22000, 0x131, 500)
+    peer = device.peers[key(498)]
+    assert (peer.endpoint, peer.handshake, peer.keepalive) == ("10.1.2.3:22000", 1700000000, 25)
+    assert (peer.rx, peer.tx) == (148, 92)
+    assert peer.allowed_ips == {"192.168.11.2/32", "10.66.2.0/24"} and peer.preshared_key is None
+    assert device.peers[key("x")].endpoint is None and device.peers[key("x")].keepalive == 0
+
+
+@pytest.mark.parametrize("text", ["", "a\tb\n", "k\tk\tx\toff\n", "k\tk\t1\toff\nonly\tthree\tfields\n"])
+def test_what_is_no_dump(text):
+    with pytest.raises(wg.WgError):
+        wg.parse_dump(text)
+
+
+def test_a_configuration():
+    conf = wg.parse_conf(CONF)
+    assert conf.addresses == ["192.168.11.1/24", "192.168.12.1/24"]
+    assert (conf.private_key, conf.port, conf.fwmark, conf.mtu) == (key("private"), 22000, 0x131, 1420)
+    assert list(conf.peers) == [key("b"), key("c")]
+    assert conf.peers[key("b")].preshared_key == key("psk")
+    assert conf.peers[key("b")].allowed_ips == {"192.168.11.2/32", "10.66.2.0/24", "fd00::/64"}
+    again = wg.parse_conf(wg.sync_text(conf, {key("b"): 25}))
+    assert not wg.differences(conf, again)
+    assert "PersistentKeepalive = 25" in wg.sync_text(conf, {key("b"): 25})
+    assert "Endpoint" not in wg.sync_text(conf, {}) and "Keepalive" not in wg.sync_text(conf, {})
+
+
+@pytest.mark.parametrize(
+    "line, words",
+    [
+        ("PublicKey = {}", "line 21: publickey is malformed or given twice"),
+        ("PresharedKey = tooshort", "line 21: presharedkey"),
+        ("AllowedIPs = 10.0.0.0/33", "line 21: allowedips"),
+        ("nonsense", "line 21: neither"),
+        ("[Pear]", "line 21: unknown section"),
+        ("[Peer]", "a peer lacks its PublicKey"),
+    ],
+)
+def test_a_malformed_configuration_is_refused_without_its_values(line, words):
+    with pytest.raises(wg.ConfError) as caught:
+        wg.parse_conf(CONF + line.format(key("b")) + "\n")
+    assert words in str(caught.value)
+    assert "tooshort" not in str(caught.value) and key("b") not in str(caught.value)
+
+
+def test_no_private_key_is_no_configuration(tmp_path):
+    with pytest.raises(wg.ConfError, match="no PrivateKey"):
+        wg.parse_conf(CONF.replace("PrivateKey", "PreUp"))
+    with pytest.raises(wg.ConfError, match="cannot be read"):
+        wg.load_conf(str(tmp_path / "wg0.conf"))
+
+
+def test_differences_are_named():
+    def changed(change):
+        device = wg.parse_conf(CONF)
+        change(device)
+        return wg.differences(wg.parse_conf(CONF), device)
+
+    assert changed(lambda device: None) == []
+    assert changed(lambda device: setattr(device, "private_key", key("other"))) == ["private key"]
+    assert changed(lambda device: setattr(device, "port", 1)) == ["port"]
+    assert changed(lambda device: setattr(device, "fwmark", 0)) == ["mark"]
+    assert changed(lambda device: device.peers.pop(key("c"))) == ["peers"]
+    assert changed(lambda device: setattr(device.peers[key("b")], "preshared_key", None)) == ["preshared keys"]
+    assert changed(lambda device: setattr(device.peers[key("b")], "allowed_ips", frozenset())) == ["allowed IPs"]
+
+
+def fake_wg(tmp_path, monkeypatch, script):
+    path = tmp_path / "wg"
+    path.write_text("#!/bin/sh\n" + script)
+    path.chmod(0o755)
+    monkeypatch.setenv("PATH", "%s:%s" % (tmp_path, os.environ["PATH"]))
+
+
+def test_keys_do_not_pass_through_arguments_or_messages(tmp_path, monkeypatch):
+    fake_wg(tmp_path, monkeypatch, 'echo "$@" > %s/argv; cat > %s/stdin; echo "bad key: %s" >&2; exit 1\n'
+            % (tmp_path, tmp_path, key("psk")))  # fmt: skip
+    with pytest.raises(wg.WgError) as caught:
+        wg.sync("wg0", wg.parse_conf(CONF), {})
+    assert (tmp_path / "argv").read_text() == "syncconf wg0 /dev/stdin\n"
+    assert key("private") in (tmp_path / "stdin").read_text()
+    assert key("psk") not in str(caught.value) and "(key)" in str(caught.value)
+
+
+def test_many_endpoints_go_in_few_commands(tmp_path, monkeypatch):
+    fake_wg(tmp_path, monkeypatch, 'echo "$@" >> %s/argv\n' % tmp_path)
+    wg.set_endpoints("wg0", {key(number): "10.0.0.1:22000" for number in range(250)}, 25)
+    lines = (tmp_path / "argv").read_text().splitlines()
+    assert len(lines) == 3
+    assert sum(line.count(" endpoint 10.0.0.1:22000 persistent-keepalive 25") for line in lines) == 250
+
+
+def test_a_hanging_or_absent_wg_is_an_error(tmp_path, monkeypatch):
+    monkeypatch.setattr(wg, "TIMEOUT", 0.2)
+    fake_wg(tmp_path, monkeypatch, "exec sleep 5\n")
+    with pytest.raises(wg.WgError, match="did not end"):
+        wg.show("wg0")
+    monkeypatch.setenv("PATH", str(tmp_path / "nowhere"))
+    with pytest.raises(wg.WgError, match="install the package wireguard-tools"):
+        wg.show("wg0")
