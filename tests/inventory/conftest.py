@@ -19,7 +19,10 @@ class Inventory:
         self.directory = directory
         shutil.copytree(ROOT / "inventories" / "lab", directory)
         # Nobody may be reached from here, whatever a playbook tries.
-        self.write("group_vars/all/connection.yml", {"ansible_connection": "local", "ansible_python_interpreter": "/nonexistent"})
+        self.write(
+            "group_vars/all/connection.yml",
+            {"ansible_connection": "local", "ansible_python_interpreter": "/nonexistent"},
+        )
 
     def read(self, path):
         return yaml.safe_load((self.directory / path).read_text()) or {}

@@ -79,7 +79,9 @@ def test_the_example_inventory_is_refused_only_for_its_published_secrets(tmp_pat
     shutil.copytree(ROOT / "inventories" / "example", tmp_path / "example")
     (tmp_path / "password").write_text("example\n")
     inventory.directory = tmp_path / "example"
-    inventory.change("group_vars/all/connection.yml", ansible_connection="local", ansible_python_interpreter="/nonexistent")
+    inventory.change(
+        "group_vars/all/connection.yml", ansible_connection="local", ansible_python_interpreter="/nonexistent"
+    )
     password = f"--vault-password-file={tmp_path / 'password'}"
     text = faults(inventory.playbook("site", password))
     assert "wireguard_mesh_secret" in text and "ddns_token" in text and "wireguard_mesh_address" not in text

@@ -6,6 +6,7 @@ import json
 import time
 
 import pytest
+
 from lab_tests import LAN_HOST, OVERLAY, PAIRS, ROOT, SITES, lab, leased_prefix, on, playbook, recap, underlay_address
 
 
@@ -23,9 +24,7 @@ def test_hosts_of_every_lan_reach_those_of_every_other(source, target):
 def test_the_tunnel_uses_the_underlay_only():
     lab("count", "--reset")
     size, seconds = 1000, 10
-    pings = [
-        f"timeout 30 ping -q -i 0.2 -c {seconds * 5} -s {size} {OVERLAY[target]} >/dev/null" for target in SITES
-    ]
+    pings = [f"timeout 30 ping -q -i 0.2 -c {seconds * 5} -s {size} {OVERLAY[target]} >/dev/null" for target in SITES]
 
     def send(site):
         to_others = [ping for target, ping in zip(SITES, pings, strict=True) if target != site]
@@ -95,7 +94,9 @@ def test_secrets_stay_out_of_files_that_others_read():
     for site in SITES:
         key = on(site, "wg show wg0 private-key").stdout.strip()
         for secret in [*secrets, key]:
-            found = on(site, f"grep -rlF -e '{secret}' /etc /run/sitelink /var/lib/sitelink /usr/local /var/log /run/systemd").stdout
+            found = on(
+                site, f"grep -rlF -e '{secret}' /etc /run/sitelink /var/lib/sitelink /usr/local /var/log /run/systemd"
+            ).stdout
             for path in found.split():
                 assert on(site, f"stat -c '%a %U' {path}").stdout.strip() in ("600 root", "400 root"), path
 
