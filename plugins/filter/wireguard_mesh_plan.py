@@ -96,8 +96,8 @@ _value:
           public_key: TrMvSoP4jYQlY6RIzBgbssQqY3vxI2Pi+y71lOWWXX0=
     problems:
       description:
-        - Every fault of the inventory, each with C(site), C(variable) and C(message). The site is V(null) when all sites
-          have the fault. The message is one or more sentences that name both and say what to write instead; it never
+        - Every fault of the inventory, each with C(site), C(variable) and C(message). The site is V(null) when it is a
+          fault of all sites in a variable that they share. The message is one or more sentences that name both and say what to write instead; it never
           holds a secret.
       type: list
       elements: dict

@@ -81,6 +81,21 @@ _UNQUOTED = frozenset(
     {"wireguard_mesh_secret", "wireguard_mesh_private_key", "wireguard_mesh_public_key", "ddns_id", "ddns_token"}
 )
 
+# Each site's own: a fault of these is told site by site, even when all sites have it.
+_PER_SITE = frozenset(
+    {
+        "ansible_host",
+        "ddns_hostname",
+        "hostvars",
+        "inventory_hostname",
+        "wireguard_mesh_address",
+        "wireguard_mesh_endpoint",
+        "wireguard_mesh_lan_subnets",
+        "wireguard_mesh_private_key",
+        "wireguard_mesh_public_key",
+    }
+)
+
 # Settings of the mesh rather than of a site, and why they cannot differ.
 _SAME_EVERYWHERE = {
     "wireguard_mesh_name": "keys are derived from it",
@@ -107,10 +122,10 @@ class _Report:
         self._found.setdefault((variable, predicate), set()).update(self._sites)
 
     def problems(self) -> list[dict[str, str | None]]:
-        """A problem that every site has is one problem, without a site of its own."""
+        """A shared variable's fault that every site has is one problem, without a site of its own."""
         problems = []
         for (variable, predicate), sites in self._found.items():
-            if len(sites) == len(self._sites) != 1:
+            if len(sites) == len(self._sites) != 1 and variable not in _PER_SITE:
                 everyone = f"All {len(sites)} sites: " if sites else ""
                 problems.append((None, variable, f"{everyone}{variable} {predicate}"))
                 continue

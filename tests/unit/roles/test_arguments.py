@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""An option is defined in argument_specs. Ansible does not apply its defaults, so defaults/ and the mesh plan repeat them."""
+
+import pathlib
+
+import jinja2
+import pytest
+import yaml
+from ansible_collections.sitelink.tr069.plugins.plugin_utils._mesh_plan import DEFAULTS
+
+ROLES = pathlib.Path(__file__).resolve().parents[3] / "roles"
+NAMES = sorted(path.name for path in ROLES.iterdir())
+
+
+def specs(role):
+    return yaml.safe_load((ROLES / role / "meta" / "argument_specs.yml").read_text())["argument_specs"]["main"][
+        "options"
+    ]
+
+
+def defaults(role):
+    """What defaults/ gives where the inventory says nothing at all."""
+    path = ROLES / role / "defaults" / "main.yml"
+    environment = jinja2.Environment(autoescape=False, undefined=jinja2.ChainableUndefined)
+    found = {}
+    for name, value in (yaml.safe_load(path.read_text()) if path.exists() else {}).items():
+        if isinstance(value, str) and "{{" in value:
+            expression = environment.compile_expression(value.strip()[2:-2].strip(), undefined_to_none=True)
+            value = expression(ansible_facts={})
+        found[name] = value
+    return found
+
+
+@pytest.mark.parametrize("role", NAMES)
+def test_every_public_variable_has_the_prefix_of_its_role(role):
+    assert [name for name in [*specs(role), *defaults(role)] if not name.startswith(f"{role}_")] == []
+
+
+@pytest.mark.parametrize("role", NAMES)
+def test_defaults_equal_the_specs(role):
+    wanted = {name: option["default"] for name, option in specs(role).items() if "default" in option}
+    given = defaults(role)
+    assert {name: given.get(name) for name in wanted} == wanted
+    # What has a default in one place only: its value depends on the site, and the description says how.
+    assert sorted(set(given) - set(wanted)) == (["site_agent_python"] if role == "site_agent" else [])
+
+
+def test_the_plan_has_the_same_defaults():
+    for role in ("wireguard_mesh", "ddns"):
+        options = specs(role)
+        for name, value in DEFAULTS.items():
+            if name in options:
+                assert options[name].get("default") == value, name
+
+
+@pytest.mark.parametrize("role", NAMES)
+def test_no_option_that_may_hold_a_secret_has_choices(role):
+    """A refused choice is printed with its value."""
+    for name, option in specs(role).items():
+        if name.endswith(("_token", "_secret", "_key", "_id")):
+            assert "choices" not in option, name
