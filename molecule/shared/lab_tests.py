@@ -34,7 +34,7 @@ def lab(*argv, **options):
 def on(site, command):
     """Run a shell command on a site over SSH, as Ansible does; returns testinfra's result."""
     host = testinfra.get_host(
-        f"ssh://root@{ADDRESS[site]}?controlpersist=600",
+        f"ssh://root@{ADDRESS[site]}",
         ssh_identity_file=str(ROOT / ".lab" / "id_ed25519"),
         ssh_extra_args=f"-o UserKnownHostsFile={ROOT / '.lab' / 'known_hosts'}",
     )

@@ -260,8 +260,10 @@ def truth(value: t.Any) -> bool:
         raise Fault(f"is {quote(value)}. Write true or false.") from None
 
 
-def site_name(value: str) -> str:
+def site_name(value: t.Any) -> str:
     """A site's name, which becomes part of file names on other sites."""
+    if not isinstance(value, str):
+        raise Fault(f"is {quote(value)}, which is not text. Write a name such as shenzhen.")
     return _name(value, "the site")
 
 

@@ -40,11 +40,14 @@ class Inventory:
         self.change(f"host_vars/{name}.yml", **changes)
 
     def playbook(self, name, *argv, **environment):
-        """Run a playbook of the collection; returns the finished process, output and errors in one text."""
+        """Run a playbook of the collection; returns the finished process, output and errors in one text.
+
+        As JSON each message stands on one line, on every version of ansible-core.
+        """
         return subprocess.run(
             ["ansible-playbook", "-i", str(self.directory), *argv, f"sitelink.tr069.{name}"],
             text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd=ROOT, timeout=120,
-            env={**os.environ, "COLUMNS": "100000", **environment},
+            env={**os.environ, "ANSIBLE_CALLBACK_RESULT_FORMAT": "json", **environment},
         )  # fmt: skip
 
 
