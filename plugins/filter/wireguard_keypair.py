@@ -40,7 +40,7 @@ options:
     type: int
     default: 1
 notes:
-  - Use it in a task with O(ansible.builtin.task#keyword:no_log) set, because the result holds a private key.
+  - Use it in a task with C(no_log), because the result holds a private key.
 """
 
 EXAMPLES = """

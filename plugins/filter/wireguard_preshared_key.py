@@ -50,7 +50,7 @@ options:
     type: int
     default: 1
 notes:
-  - Use it in a task with O(ansible.builtin.task#keyword:no_log) set, because the result is a secret.
+  - Use it in a task with C(no_log), because the result is a secret.
 """
 
 EXAMPLES = """

@@ -7,7 +7,20 @@ import time
 
 import pytest
 
-from lab_tests import LAN_HOST, OVERLAY, PAIRS, ROOT, SITES, lab, leased_prefix, on, playbook, recap, underlay_address
+from lab_tests import (
+    ADDRESS,
+    LAN_HOST,
+    OVERLAY,
+    PAIRS,
+    ROOT,
+    SITES,
+    lab,
+    leased_prefix,
+    on,
+    playbook,
+    recap,
+    underlay_address,
+)
 
 
 @pytest.mark.parametrize(("source", "target"), PAIRS)
@@ -66,6 +79,14 @@ def test_nothing_but_an_address_came_from_the_carrier(site):
 def test_the_name_follows_the_address(site):
     answer = lab("exec", "internet", "--", "kdig", "+short", "@198.18.0.53", f"{site}.lab.test", "A").split()
     assert answer == [underlay_address(site)]
+
+
+def test_the_names_were_published_through_the_providers():
+    requests = [json.loads(line) for line in (ROOT / ".lab" / "api" / "requests.jsonl").read_text().splitlines()]
+    for site, provider in (("site-a", "cloudflare"), ("site-b", "cloudflare"), ("site-c", "alidns")):
+        made = [request for request in requests if request["client"] == ADDRESS[site]]
+        assert {request["provider"] for request in made} == {provider}
+        assert any(request["operation"] in ("POST", "PUT", "AddDomainRecord", "UpdateDomainRecord") for request in made)
 
 
 def test_the_verify_playbook_agrees():
