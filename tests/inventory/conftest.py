@@ -20,7 +20,7 @@ class Inventory:
         shutil.copytree(ROOT / "inventories" / "lab", directory)
         # Nobody may be reached from here, whatever a playbook tries.
         self.write(
-            "group_vars/all/connection.yml",
+            "group_vars/sites/connection.yml",
             {"ansible_connection": "local", "ansible_python_interpreter": "/nonexistent"},
         )
 
