@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 from .podman import LabError, run, say
+from .topology import NETNS
 
 DIRECTORY = Path(__file__).resolve().parent.parent / "image"
 SUITE = "bookworm"
@@ -22,7 +23,7 @@ PACKAGES = (
 
 
 def tag(suite: str = SUITE) -> str:
-    return f"localhost/sitelink-lab:{suite}"
+    return f"localhost/{NETNS}:{suite}"
 
 
 def skeleton() -> bytes:

@@ -1,13 +1,16 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Names and addresses of the lab. Pure data, nothing here touches the machine."""
 
+import os
 from dataclasses import dataclass
 from functools import cached_property
 from ipaddress import IPv4Address, IPv4Network, IPv6Network
 from string import ascii_lowercase
 
-NETNS = "sitelink-lab"
-PREFIX = "sitelink-"
+# Several checkouts may each have a lab at the same time, by different names; all of them use the same addresses.
+NAME = os.environ.get("SITELINK_LAB", "sitelink")
+NETNS = f"{NAME}-lab"
+PREFIX = f"{NAME}-"
 MAX_SITES = len(ascii_lowercase)
 DEFAULT_SITES = 3
 
