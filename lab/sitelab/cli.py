@@ -238,6 +238,20 @@ def reboot(options: argparse.Namespace) -> None:
     each(site.wait_until_running, sites)
 
 
+def reinstall(options: argparse.Namespace) -> None:
+    """A site from nothing, maybe from another image, in the place of the one that was there."""
+    (member,) = chosen([options.site])
+    count = size()
+    image.build(options.image)
+    podman.remove(member.name)
+    labels = (f"--label={OWNER}={ROOT}", f"--label={COUNT}={count}")
+    site.create(member, image.tag(options.image), STATE, *labels)
+    site.start(member)
+    site.wait_until_running(member)
+    (STATE / "before" / f"{member.name}.json").write_text(json.dumps(site.snapshot(member), indent=1) + "\n")
+    carrier.plug([member], True)
+
+
 def count(options: argparse.Namespace) -> None:
     sites = topology.sites(size())
     if options.reset:
@@ -325,7 +339,7 @@ def command_line(options: argparse.Namespace) -> list[str]:
 
 
 def images(options: argparse.Namespace) -> None:
-    image.build(force=options.force)
+    image.build(options.name, options.force)
 
 
 def number_of_sites(text: str) -> int:
@@ -346,7 +360,12 @@ def parser() -> argparse.ArgumentParser:
     add("up", up, "build what is missing and start the lab").add_argument("--sites", type=number_of_sites, metavar="N")
     add("down", down, "remove all that up made, but the image")
     add("status", status, "show the sites", False).add_argument("--json", action="store_true")
-    add("images", images, "build the image").add_argument("--force", action="store_true", help="even if it is current")
+    command = add("images", images, "build an image")
+    command.add_argument("name", nargs="?", default=image.SUITE, choices=image.NAMES)
+    command.add_argument("--force", action="store_true", help="even if it is current")
+    command = add("reinstall", reinstall, "make a site anew, as an installer would leave it")
+    command.add_argument("site")
+    command.add_argument("--image", default=image.SUITE, choices=image.NAMES)
     command = add("renumber", renumber, "move the sites' segments to other prefixes, all at once")
     command.add_argument("site", nargs="+")
     command.add_argument("--natural", action="store_true", help="no cable flap: clients notice when the lease ends")

@@ -17,13 +17,20 @@ SUITE = "bookworm"
 LABEL = "sitelink.lab.recipe"
 PACKAGES = (
     "systemd,systemd-sysv,udev,dbus,netplan.io,openssh-server,sudo,procps,kmod,python3,python3-apt,ca-certificates,"
-    "iproute2,iputils-ping,nftables,wireguard-tools,wireguard-go,ethtool,tcpdump,iperf3,curl,"
+    "iproute2,iputils-ping,nftables,wireguard-tools,wireguard-go,ethtool,tcpdump,iperf3,curl,nmap,"
     "dnsmasq-base,knot,knot-dnsutils"
 )
+# What a name such as bookworm-firewalls adds; these images are only built when something asks for them.
+VARIANTS = {"": "", "firewalls": ",docker.io,firewalld,ufw,iptables,python3-nftables"}
+NAMES = [SUITE, *(f"{SUITE}-{variant}" for variant in VARIANTS if variant)]
 
 
 def tag(suite: str = SUITE) -> str:
     return f"localhost/{NETNS}:{suite}"
+
+
+def packages(name: str) -> str:
+    return PACKAGES + VARIANTS[name.partition("-")[2]]
 
 
 def skeleton() -> bytes:
@@ -40,7 +47,7 @@ def skeleton() -> bytes:
 
 def recipe(suite: str) -> str:
     """Changes when anything that goes into the image does."""
-    parts = [suite, PACKAGES, (DIRECTORY / "customize.sh").read_text()]
+    parts = [suite, packages(suite), (DIRECTORY / "customize.sh").read_text()]
     return hashlib.sha256("\0".join(parts).encode() + skeleton()).hexdigest()[:16]
 
 
@@ -65,15 +72,16 @@ def build(suite: str = SUITE, force: bool = False) -> None:
         return
     say(f"building the image {tag(suite)} from Debian packages (about two minutes, once)")
     began = time.monotonic()
+    debian = suite.partition("-")[0]
     with tempfile.TemporaryDirectory(prefix="sitelink-lab-") as directory:
         skeleton_tar, image_tar = Path(directory, "skeleton.tar"), Path(directory, "image.tar")
         skeleton_tar.write_bytes(skeleton())
         done = run(
-            "mmdebstrap", "--quiet", "--variant=minbase", f"--include={PACKAGES}",
+            "mmdebstrap", "--quiet", "--variant=minbase", f"--include={packages(suite)}",
             "--dpkgopt=path-exclude=/usr/share/doc/*", "--dpkgopt=path-exclude=/usr/share/man/*",
             "--dpkgopt=path-exclude=/usr/share/locale/*",
             f"--customize-hook=tar-in {skeleton_tar} /", f"--customize-hook={DIRECTORY}/customize.sh",
-            suite, str(image_tar), *sources(suite), check=False,
+            debian, str(image_tar), *sources(debian), check=False,
         )  # fmt: skip
         if done.returncode:
             raise LabError(f"mmdebstrap could not build the image:\n{done.stderr[-3000:]}")

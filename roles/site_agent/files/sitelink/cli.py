@@ -9,7 +9,7 @@ import re
 import sys
 import time
 
-from . import __version__, address, config, gateway, log, mesh, netlink, overlay, state, status
+from . import __version__, address, config, firewall, gateway, log, mesh, netlink, nftables, overlay, state, status
 
 
 def main(arguments=None):
@@ -18,7 +18,7 @@ def main(arguments=None):
     options = _parser().parse_args(arguments)
     try:
         return options.run(options)
-    except (config.ConfigError, address.NoAddress) as error:
+    except (config.ConfigError, address.NoAddress, nftables.NftError) as error:
         log.log(log.ERROR, "sitelink: %s" % error)
     except PermissionError as error:
         log.log(log.ERROR, "sitelink: %s; this needs root" % error.strerror)
@@ -43,6 +43,11 @@ def _parser():
     command.add_argument("interface", type=_interface)
     command.add_argument("--remove", action="store_true", help="take away the routes and rules that the daemon made")
     command.set_defaults(run=_gateway)
+
+    command = commands.add_parser("firewall", help="keep an underlay NIC closed whatever flushes rules (daemon)")
+    command.add_argument("interface", type=_interface)
+    command.add_argument("--remove", action="store_true", help="take away the tables, and what other firewalls were told")
+    command.set_defaults(run=_firewall)
 
     command = commands.add_parser("mesh", help="look after the peers of a WireGuard interface (daemon)")
     command.add_argument("interface", type=_interface)
@@ -85,6 +90,18 @@ def _gateway(options):
             % options.interface
         )
     gateway.remove(netlink.Kernel(), cfg)
+    return 0
+
+
+def _firewall(options):
+    if not options.remove:
+        return firewall.run(options.interface)
+    if state.is_locked(config.run_path("firewall", options.interface, "lock")):
+        raise config.ConfigError(
+            "the daemon runs and would put everything back; stop it first: systemctl stop sitelink-firewall@%s"
+            % options.interface
+        )
+    firewall.remove(options.interface)
     return 0
 
 

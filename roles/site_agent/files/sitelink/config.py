@@ -28,6 +28,9 @@ MeshConfig = namedtuple(
 # endpoint: (host, port) or None
 MeshPeer = namedtuple("MeshPeer", "name public_key address allowed_ips endpoint")
 
+# adapt: the other firewalls in which the daemon opens what the mesh needs
+FirewallConfig = namedtuple("FirewallConfig", "interface mesh_interface lan_subnets adapt")
+
 
 class ConfigError(Exception):
     """A sentence for the operator."""
@@ -41,6 +44,10 @@ def mesh_path(interface):
     return os.path.join(ETC, "mesh-%s.json" % interface)
 
 
+def firewall_path(interface, suffix="json"):
+    return os.path.join(ETC, "firewall-%s.%s" % (interface, suffix))
+
+
 def wireguard_path(interface):
     return os.path.join(WIREGUARD, interface + ".conf")
 
@@ -50,7 +57,7 @@ def run_path(kind, interface, suffix):
 
 
 def configured(kind):
-    """The interfaces that have a configuration of a kind ("gateway" or "mesh"), sorted."""
+    """The interfaces that have a configuration of a kind ("gateway", "firewall" or "mesh"), sorted."""
     paths = glob.glob(os.path.join(ETC, kind + "-*.json"))
     return sorted(os.path.basename(path)[len(kind) + 1 : -len(".json")] for path in paths)
 
@@ -129,6 +136,17 @@ def load_mesh(interface, path=None):
             lan_subnets=[str(ipaddress.IPv4Network(item)) for item in data["lan_subnets"]],
             public_key=str(data["public_key"]),
             peers=peers,
+        )
+
+
+def load_firewall(interface):
+    """Read firewall-<interface>.json. Raises ConfigError."""
+    with _reading(firewall_path(interface)) as data:
+        return FirewallConfig(
+            interface=_same(data["interface"], interface),
+            mesh_interface=str(data["mesh_interface"]),
+            lan_subnets=[str(ipaddress.ip_network(item)) for item in data["lan_subnets"]],
+            adapt=[str(item) for item in data["adapt"]],
         )
 
 

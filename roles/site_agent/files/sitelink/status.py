@@ -5,15 +5,17 @@ import os
 import socket
 import time
 
-from . import __version__, config, gateway, icmp, netlink, state, wg
+from . import __version__, config, firewall, gateway, icmp, netlink, nftables, state, wg
 
 
 def collect(probe=False):
     """The whole status as one object. probe: ask every peer for an echo over the overlay (takes up to 1 s)."""
     kernel = netlink.Kernel()
-    result = {"version": __version__, "site": socket.gethostname(), "gateway": [], "mesh": [], "faults": []}
+    result = {"version": __version__, "site": socket.gethostname(), "gateway": [], "firewall": [], "mesh": [], "faults": []}
     for interface in config.configured("gateway"):
         _gateway(kernel, interface, result)
+    for interface in config.configured("firewall"):
+        _firewall(interface, result)
     for interface in config.configured("mesh"):
         _mesh(kernel, interface, probe, result)
     if not result["gateway"] and not result["mesh"]:
@@ -45,6 +47,20 @@ def _gateway(kernel, interface, result):
         message = "the daemon does not run; start it with: systemctl start sitelink-gateway@%s" % interface
         found["reason"] = "; ".join(part for part in (found["reason"], message) if part)
         _fault(result, "gateway", interface, message)
+
+
+def _firewall(interface, result):
+    if os.geteuid() != 0:
+        _fault(result, "firewall", interface, "only root can read the tables of nftables; run: sudo sitelink status")
+        return
+    try:
+        found = firewall.report(interface)
+    except nftables.NftError as error:
+        _fault(result, "firewall", interface, str(error))
+        return
+    result["firewall"].append(found)
+    if found["reason"]:
+        _fault(result, "firewall", interface, found["reason"])
 
 
 def _mesh(kernel, interface, probe, result):
@@ -141,6 +157,14 @@ def render(result):
     for item in result["gateway"]:
         text = "%(address)s/%(prefix)s via %(gateway)s" % item if item["address"] else "no address"
         lines += ["", "%-6s %-6s %s, table %d" % (item["interface"], item["state"], text, item["table"])]
+    for item in result["firewall"]:
+        dropped = sum(count for name, count in item["packets"].items() if name in firewall.DROPS)
+        text = "held" if item["held"] else "watched"
+        lines += ["", "%-6s %-6s closed, %s, %d packets dropped" % (item["interface"], item["state"], text, dropped)]
+        for event in item["events"][-3:]:
+            when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(event["time"]))
+            text = "stayed closed" if event["held"] else "open for %.1f ms" % event["restored_after_ms"]
+            lines.append("  %s  %s; %s" % (when, event["what"], text))
     for item in result["mesh"]:
         lines += ["", "%-6s %-6s %s, mesh %s" % (item["interface"], item["state"], item["address"], item["mesh"])]
         rows = [("peer", "address", "", "endpoint", "from", "nic", "handshake", "latency", "received", "sent")]
