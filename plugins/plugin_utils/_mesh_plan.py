@@ -45,6 +45,7 @@ DEFAULTS: dict[str, t.Any] = {
     "ddns_id": "",
     "ddns_token": "",
     "ddns_state": "present",
+    "tr069_firewall_allow": [],
     "ansible_host": "",
 }
 
@@ -73,6 +74,7 @@ _READERS: dict[str, t.Callable[[t.Any], t.Any]] = {
     "ddns_id": validation.secret_text,  # no secret, but an operator may have put the token here
     "ddns_token": validation.secret_text,
     "ddns_state": validation.choice("present", "absent"),
+    "tr069_firewall_allow": validation.firewall_allow,
     "ansible_host": validation.connection_address,
 }
 
@@ -88,6 +90,7 @@ _PER_SITE = frozenset(
         "ddns_hostname",
         "hostvars",
         "inventory_hostname",
+        "tr069_firewall_allow",
         "wireguard_mesh_address",
         "wireguard_mesh_endpoint",
         "wireguard_mesh_lan_subnets",
@@ -255,6 +258,7 @@ def build(site_names: Iterable[str], hostvars: Mapping[str, t.Any], group: str =
     _check_lans(sites, settings)
     endpoints = _endpoints(sites, settings, warnings)
     _check_ddns(sites)
+    _check_firewall(sites, settings["tr069_networks"])
     keys = _keys(sites, settings, warnings)
 
     for site in sites:
@@ -510,6 +514,24 @@ def _check_ddns(sites: list[_Site]) -> None:
                 'holds no "@". With a Cloudflare API token in ddns_token leave ddns_id out; only with the global API '
                 "key it is needed, and is the account's e-mail address.",
             )
+
+
+def _check_firewall(sites: list[_Site], underlay: list[IPNetwork] | None) -> None:
+    for site in sites:
+        for entry in site.get("tr069_firewall_allow") or []:
+            for source in entry["sources"] or []:
+                if underlay and not any(source in item for item in underlay):
+                    site.fault(
+                        "tr069_firewall_allow",
+                        f"lets in {source}, which is outside the carrier's network {_text(underlay)} (tr069_networks) and "
+                        "never arrives there. Write a part of the carrier's network, or leave sources out.",
+                    )
+            if entry["protocol"] == "udp" and str(site.get("wireguard_mesh_port")) in entry["ports"]:
+                site.fault(
+                    "tr069_firewall_allow",
+                    f"holds UDP port {site.get('wireguard_mesh_port')}, which is WireGuard's (wireguard_mesh_port) and let "
+                    "in anyway. Leave the entry out.",
+                )
 
 
 def _refuse_published(site: _Site, variable: str) -> None:

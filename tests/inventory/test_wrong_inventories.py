@@ -34,6 +34,7 @@ def test_the_lab_itself_passes_the_check(inventory):
         ("site-b", {"wireguard_mesh_public_key": PUBLIC_KEY}, "wireguard_mesh_public_key"),
         ("site-b", {"ddns_provider": "cloudfare"}, "ddns_provider"),
         ("site-b", {"wireguard_mesh_port": 99999}, "wireguard_mesh_port"),
+        ("site-b", {"tr069_firewall_allow": [{"protocol": "tcp", "ports": [0]}]}, "tr069_firewall_allow"),
     ],
 )
 def test_one_fault_is_named_with_its_site_and_variable(inventory, site, changes, variable):

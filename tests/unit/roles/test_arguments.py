@@ -46,7 +46,7 @@ def test_defaults_equal_the_specs(role):
 
 
 def test_the_plan_has_the_same_defaults():
-    for role in ("wireguard_mesh", "ddns"):
+    for role in ("wireguard_mesh", "ddns", "tr069_firewall"):
         options = specs(role)
         for name, value in DEFAULTS.items():
             if name in options:

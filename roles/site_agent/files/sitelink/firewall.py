@@ -14,6 +14,7 @@ Stopping the daemon leaves the first table in place. Only remove() takes it away
 
 import collections
 import os
+import re
 import shlex
 import subprocess
 import time
@@ -42,6 +43,7 @@ def held_name(interface):
 def held_ruleset(text, interface, exists):
     """The commands that make the held table out of those that make the first one.
 
+    Its chains come one step earlier, so that its counters, which no flush sets back, see everything.
     exists: there is one of an earlier load, to be replaced in the same transaction. Raises ConfigError.
     """
     head = "table inet %s {\n" % table_name(interface)
@@ -49,6 +51,7 @@ def held_ruleset(text, interface, exists):
     if not found:
         raise config.ConfigError("%s does not define the table" % config.firewall_path(interface, "nft"))
     name = held_name(interface)
+    body = re.sub(r"(?<= priority )-?\d+(?=;)", lambda match: str(int(match.group()) - 1), body)
     delete = "delete table inet %s\n" % name if exists else ""
     return "%stable inet %s {\n    flags owner\n%s" % (delete, name, body)
 
@@ -105,13 +108,12 @@ def report(interface):
     """The firewall's part of `sitelink status`. Raises NftError; only root can ask."""
     told = state.read_json(config.run_path("firewall", interface, "json"))
     running = state.is_locked(config.run_path("firewall", interface, "lock"))
-    counts = collections.Counter(nftables.counters(table_name(interface)))
+    held = bool(running and told.get("held"))
     reasons = []
     if not nftables.listing(table_name(interface)):
         reasons.append("the table %s is missing; load it with: systemctl restart sitelink-firewall-table@%s"
                        % (table_name(interface), interface))  # fmt: skip
     if running:
-        counts.update(nftables.counters(held_name(interface)))
         reasons += told.get("errors") or []
     else:
         reasons.append("the daemon does not run; start it with: systemctl start sitelink-firewall@%s" % interface)
@@ -119,11 +121,11 @@ def report(interface):
         "interface": interface,
         "state": "fault" if reasons else "ok",
         "reason": "; ".join(reasons),
-        "held": bool(running and told.get("held")),
+        "held": held,
         "not_held_because": told.get("not_held_because", "") if running else "",
         "restored": told.get("restored", 0),
         "events": told.get("events") or [],
-        "packets": dict(counts),
+        "packets": nftables.counters((held_name if held else table_name)(interface)),
     }
 
 
@@ -155,6 +157,7 @@ class Daemon:
         self.owner = None
         self.not_held_because = ""
         self.errors = []
+        self.loaded = 0.0  # when
         self.expected = None  # the first table as nft lists it
         self.settling = self.retry = None
         self.suspect = self.removed = False  # within a transaction whose end has not been read yet
@@ -174,6 +177,7 @@ class Daemon:
         """Load the first table anew, in one transaction. Returns whether that worked."""
         try:
             nftables.run(["-f", self.path])
+            self.loaded = time.monotonic()
             self.expected = nftables.listing(self.table)
             self.errors = []
         except nftables.NftError as error:
@@ -250,7 +254,7 @@ class Daemon:
         if self.load():
             what = "was changed" if listed else "was removed"
             self.restored += 1
-            self.remember("%s %s" % (self.table, what), process, (time.monotonic() - start) * 1000)
+            self.remember("%s %s" % (self.table, what), process, (self.loaded - start) * 1000)
         self.publish()
 
     def remember(self, what, process, milliseconds):

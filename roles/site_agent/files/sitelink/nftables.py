@@ -7,6 +7,7 @@ Constants are from linux/netfilter/nfnetlink.h and nf_tables.h.
 import errno
 import json
 import os
+import re
 import socket
 import struct
 import subprocess
@@ -24,6 +25,8 @@ _NEWTABLE, _DELTABLE, _NEWGEN = 0, 2, 15
 _GROUP = 7  # NFNLGRP_NFTABLES
 _SOL_NETLINK, _ADD_MEMBERSHIP = 270, 1
 _NFGENMSG = 4  # bytes: family, version, resource
+
+_DYNAMIC = re.compile(r"(\n\t\tflags dynamic[^}]*?)\n\t\telements = \{[^}]*\}")
 
 # One thing that happened to a table, or (table None) the end of a transaction with the name of the process that made it.
 Change = namedtuple("Change", "family table made removed process")
@@ -51,9 +54,13 @@ def run(arguments, data=None):
 
 
 def listing(table):
-    """A table of family inet without its counts, as text to compare; "" when there is none. Raises NftError."""
+    """A table of family inet as text to compare, without counts and what packets put into dynamic sets.
+
+    "" when there is none. Raises NftError.
+    """
     try:
-        return run(["--stateless", "list", "table", "inet", table])
+        text = run(["--stateless", "list", "table", "inet", table])
+        return _DYNAMIC.sub(r"\1", text)
     except NftError as error:
         if "No such file" in str(error):
             return ""
