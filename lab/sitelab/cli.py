@@ -243,6 +243,7 @@ def reinstall(options: argparse.Namespace) -> None:
     (member,) = chosen([options.site])
     count = size()
     image.build(options.image)
+    podman.podman("stop", "--ignore", "--time", "20", PREFIX + member.name)  # its connections end with it
     podman.remove(member.name)
     labels = (f"--label={OWNER}={ROOT}", f"--label={COUNT}={count}")
     site.create(member, image.tag(options.image), STATE, *labels)

@@ -21,7 +21,11 @@ PACKAGES = (
     "dnsmasq-base,knot,knot-dnsutils"
 )
 # What a name such as bookworm-firewalls adds; these images are only built when something asks for them.
-VARIANTS = {"": "", "firewalls": ",docker.io,firewalld,ufw,iptables,python3-nftables"}
+VARIANTS = {
+    "": "",
+    # What opens ports, and what else filters packets.
+    "firewalls": ",docker.io,firewalld,ufw,iptables,python3-nftables,nginx-light,redis-server,avahi-daemon",
+}
 NAMES = [SUITE, *(f"{SUITE}-{variant}" for variant in VARIANTS if variant)]
 
 

@@ -251,7 +251,9 @@ def _allowed(entry: t.Any) -> dict[str, t.Any]:
     if not isinstance(entry, dict):
         raise Fault(f"holds {quote(entry)}. Write each entry like {_ALLOW_EXAMPLE}.")
     if unknown := sorted(set(map(str, entry)) - {"protocol", "ports", "sources"}):
-        raise Fault(f"holds an entry with {quote(unknown[0])}. An entry has protocol, ports and sources: {_ALLOW_EXAMPLE}.")
+        raise Fault(
+            f"holds an entry with {quote(unknown[0])}. An entry has protocol, ports and sources: {_ALLOW_EXAMPLE}."
+        )
     protocol = entry.get("protocol")
     if protocol not in ("tcp", "udp"):
         raise Fault(f"holds the protocol {quote(protocol)}. Write tcp or udp, one entry for each.")

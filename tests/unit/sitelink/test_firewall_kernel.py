@@ -71,7 +71,7 @@ def old_nft(tmp_path, monkeypatch):
 
 def start(site):
     process = site.daemon("firewall", "eth1")
-    wait_for(lambda: os.path.exists(site.run_dir + "/firewall-eth1.json"), 10, open(process.log).read())
+    wait_for(lambda: os.path.exists(site.run_dir + "/firewall-eth1.json"), 10, process.log)
     return process
 
 
@@ -224,7 +224,9 @@ def test_docker_gets_rules_for_the_lan_whenever_it_comes(net, site):
     if shutil.which("iptables") is None:
         pytest.skip("needs iptables")
     start(site)
-    site.sh("iptables -N DOCKER-USER; iptables -A DOCKER-USER -s 203.0.113.7 -j DROP; iptables -A DOCKER-USER -j RETURN")
+    site.sh(
+        "iptables -N DOCKER-USER; iptables -A DOCKER-USER -s 203.0.113.7 -j DROP; iptables -A DOCKER-USER -j RETURN"
+    )
     wait_for(lambda: site.sh("iptables -S DOCKER-USER").count("sitelink") == 2, 5)
     rules = site.sh("iptables -S DOCKER-USER").splitlines()
     assert "-A DOCKER-USER -d 192.168.1.0/24 -i wg0 -m comment --comment sitelink -j ACCEPT" in rules

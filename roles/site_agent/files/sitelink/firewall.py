@@ -13,7 +13,6 @@ Stopping the daemon leaves the first table in place. Only remove() takes it away
 """
 
 import collections
-import os
 import re
 import shlex
 import subprocess
@@ -79,7 +78,10 @@ def adapt_docker(wanted):
     present = [shlex.split(line)[1:] for line in text.splitlines() if line.startswith("-A ")]
     ours = [rule for rule in present if COMMENT in rule]
     done = []
-    for verb, rules in (("-D", [rule for rule in ours if rule not in wanted]), ("-I", [r for r in wanted if r not in ours])):
+    for verb, rules in (
+        ("-D", [rule for rule in ours if rule not in wanted]),
+        ("-I", [r for r in wanted if r not in ours]),
+    ):
         for rule in rules:
             code, text = _iptables(verb, *rule)
             done.append("iptables %s %s%s" % (verb, " ".join(rule), ": " + text.strip() if code else ""))

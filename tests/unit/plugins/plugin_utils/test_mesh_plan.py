@@ -483,3 +483,35 @@ def test_a_new_generation_changes_the_site_s_own_pairs_only(mesh):
     after = preshared("site-a")
     assert before["site-b"] != after["site-b"] and before["site-c"] == after["site-c"]
     assert preshared("site-b")["site-a"] == after["site-b"]
+
+
+@pytest.mark.parametrize(
+    ("allow", "words"),
+    [
+        ("443/tcp", "not a list"),
+        ([443], "Write each entry like"),
+        ([{"protocol": "icmp", "ports": [1]}], "Write tcp or udp"),
+        ([{"protocol": "tcp"}], "Write a list of them"),
+        ([{"protocol": "tcp", "ports": 443}], "Write a list of them"),
+        ([{"protocol": "tcp", "ports": ["8010-8000"]}], "a range such as"),
+        ([{"protocol": "tcp", "ports": [65536]}], "a range such as"),
+        ([{"protocol": "tcp", "ports": [True]}], "a range such as"),
+        ([{"protocol": "tcp", "ports": ["22; flush ruleset"]}], "a range such as"),
+        ([{"protocol": "tcp", "port": [22]}], '"port"'),
+        ([{"protocol": "tcp", "ports": [22], "sources": []}], "empty sources"),
+        ([{"protocol": "tcp", "ports": [22], "sources": ["10.23.64.1/20"]}], "10.23.64.0/20"),
+        ([{"protocol": "tcp", "ports": [22], "sources": ["192.168.1.0/24"]}], "outside the carrier's network"),
+        ([{"protocol": "udp", "ports": [22000]}], "WireGuard's"),
+    ],
+)
+def test_what_the_carrier_may_reach_is_checked(mesh, allow, words):
+    mesh.spoil("site-b", tr069_firewall_allow=allow)
+    assert faults(mesh) == [("site-b", "tr069_firewall_allow")]
+    assert words in message(mesh)
+
+
+def test_right_entries_of_what_the_carrier_may_reach(mesh):
+    mesh.spoil(
+        "site-b", tr069_firewall_allow=[{"protocol": "tcp", "ports": [443, "8000-8010"], "sources": ["10.23.64.0/20"]}]
+    )
+    assert faults(mesh) == []
