@@ -299,15 +299,15 @@ def test_another_firewall_is_told_or_the_operator_is(other, begin, end):
         on(SITE, end)
 
 
-def test_every_daemon_is_confined():
-    exposures = {}
-    for unit in on(SITE, "systemctl list-units --plain --no-legend --all 'sitelink-*.service'").stdout.splitlines():
-        name = unit.split()[0]
-        found = json.loads(on(SITE, f"systemd-analyze security --no-pager --json=short {name} >/dev/null; "
-                                    f"systemd-analyze security --no-pager {name} | tail -1 | "
-                                    "sed -n 's/.*: \\([0-9.]*\\) .*/\\1/p'").stdout)  # fmt: skip
-        exposures[name] = found
-    assert len(exposures) >= 5 and max(exposures.values()) <= 2.5, exposures
+def test_every_unit_is_confined():
+    """docs/*/threat-model.md has the figures."""
+    units = on(
+        SITE, "systemctl list-units --plain --no-legend --all 'sitelink-*.service' | cut -d' ' -f1"
+    ).stdout.split()
+    assert len(units) >= 5, units
+    for unit in units:
+        done = on(SITE, f"systemd-analyze security --no-pager --threshold=25 {unit} | tail -1; exit ${{PIPESTATUS[0]}}")
+        assert done.rc == 0, done.stdout
 
 
 def test_absent_leaves_nothing():
