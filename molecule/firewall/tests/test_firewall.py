@@ -103,7 +103,7 @@ def crowded():
 @contextlib.contextmanager
 def probing():
     """A stranger sends to a listener on all addresses without pause. Yields (what the listener got so far, in)."""
-    on(SITE, "pkill -f 'bind.*9999' || true")
+    on(SITE, "pkill -f '[b]ind.*9999' || true")
     inner = subprocess.Popen(
         [ROOT / "lab" / "lab", "exec", SITE, "--", "python3", "-c", LISTENER], stdout=subprocess.PIPE, text=True
     )
@@ -121,7 +121,7 @@ def probing():
         time.sleep(0.5)
         assert arrived() > before + 50, "the prober had stopped"
     finally:
-        on(SITE, "pkill -f 'bind.*9999'")
+        on(SITE, "pkill -f '[b]ind.*9999'")
         lab("exec", "carrier", "--", "pkill", "-f", "let me in")
         got += inner.communicate(timeout=10)[0].split()
         outer.wait(10)

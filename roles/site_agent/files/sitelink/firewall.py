@@ -167,7 +167,6 @@ class Daemon:
         loop.watch(self.events, self.on_events)
         loop.every(SAFETY_SECONDS, self.check)
         self.load()
-        self.hold()
         self.check()
         loop.notifier.send("READY=1")
 
@@ -209,9 +208,10 @@ class Daemon:
                 raise nftables.NftError("the table did not appear within %d s" % OWNER_SECONDS)
             self.not_held_because = ""
         except (nftables.NftError, OSError) as error:
-            self.not_held_because = str(error)
             self.let_go()
-            log.log(log.WARNING, "no table with an owner here, only the watched one: %s" % error)
+            if self.not_held_because != str(error):
+                self.not_held_because = str(error)
+                log.log(log.WARNING, "no table with an owner here, only the watched one: %s" % error)
 
     def let_go(self):
         if self.owner is not None:
@@ -276,6 +276,8 @@ class Daemon:
         """The slow pass: whatever no event has told."""
         self.removed = False
         self.mend("", time.monotonic())
+        if self.owner is None:
+            self.hold()
         self.adapt()
         self.publish()
 

@@ -160,7 +160,7 @@ def render(result):
     for item in result["firewall"]:
         dropped = sum(count for name, count in item["packets"].items() if name in firewall.DROPS)
         text = "held" if item["held"] else "watched"
-        lines += ["", "%-6s %-6s closed, %s, %d packets dropped" % (item["interface"], item["state"], text, dropped)]
+        lines += ["", "%-6s %-6s firewall, %s, %d packets dropped" % (item["interface"], item["state"], text, dropped)]
         for event in item["events"][-3:]:
             when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(event["time"]))
             text = "stayed closed" if event["held"] else "open for %.1f ms" % event["restored_after_ms"]
