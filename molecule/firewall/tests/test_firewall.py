@@ -282,8 +282,10 @@ def test_the_prober_gets_in_where_there_is_no_firewall():
         (
             "firewalld",
             # As docs/*/firewall.md says: it forwards only between NICs that were put into the zone.
-            "systemctl start firewalld; firewall-cmd --set-default-zone=public; firewall-cmd --zone=public "
-            "--remove-port=22000/udp; for nic in eth0 wg0; do firewall-cmd --zone=public --add-interface=$nic; done",
+            (
+                "systemctl start firewalld; firewall-cmd --set-default-zone=public; firewall-cmd --zone=public "
+                "--remove-port=22000/udp; for nic in eth0 wg0; do firewall-cmd --zone=public --add-interface=$nic; done"
+            ),
             "systemctl stop firewalld",
         ),
         ("ufw", "ufw default deny incoming; ufw allow 22/tcp; ufw --force enable", "ufw --force disable"),
