@@ -11,35 +11,9 @@ from hypothesis import strategies as st
 
 from sitelink import dns
 
+from packets import encoded, record, reply
+
 NAME = "site-a.lab.test"
-
-
-def encoded(name):
-    return b"".join(bytes([len(label)]) + label.encode() for label in name.split(".")) + b"\0"
-
-
-def record(name, kind, value, ttl=60):
-    if kind in ("A", "AAAA"):
-        data = socket.inet_pton(socket.AF_INET if kind == "A" else socket.AF_INET6, value)
-    elif kind == "SOA":
-        data = encoded(value) + encoded("hostmaster." + value) + struct.pack("!5I", 1, 2, 3, 4, 5)
-    else:
-        data = encoded(value)
-    return encoded(name) + struct.pack("!HHIH", dns.TYPES[kind], 1, ttl, len(data)) + data
-
-
-def reply(question, answers=(), authorities=(), rcode=0, flags=0x8400, identity=None):
-    """A packet that answers the question of another packet."""
-    head = struct.pack(
-        "!HHHHHH",
-        identity or struct.unpack_from("!H", question)[0],
-        flags | rcode,
-        1,
-        len(answers),
-        len(authorities),
-        0,
-    )
-    return head + question[12:] + b"".join(answers) + b"".join(authorities)
 
 
 @pytest.fixture
