@@ -4,6 +4,7 @@ namespace with an eth1, a name server and the names of the APIs."""
 
 import os
 import pathlib
+import shlex
 import subprocess
 import sys
 import threading
@@ -13,12 +14,11 @@ import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 sys.path.insert(0, str(ROOT / "lab"))
-from sitelab import credentials, topology  # noqa: E402
-from sitelab.api_double import TLS_FAULTS, ApiServer, context  # noqa: E402
+from sitelab import credentials, topology
+from sitelab.api_double import TLS_FAULTS, ApiServer, context
+from sitelink import config, ddns, dns, state
 
-from sitelink import config, ddns, dns, state  # noqa: E402
-
-from packets import NameServer  # noqa: E402
+from packets import NameServer
 
 WHEEL = next((ROOT / ".cache").glob("ddns-*.whl"), None)
 ALIDNS_ID, ALIDNS_SECRET = next(iter(topology.ALIDNS_KEYS.items()))
@@ -69,7 +69,7 @@ class World:
             "endpoint": "https://" + topology.API_NAMES[provider],
             "ipv4": [NAMES[provider]],
             "ipv6": [],
-            "index4": ["shell:%s address" % self.program()],
+            "index4": ["shell:" + self.program()],
             "index6": False,
             "ttl": 60,
         }
@@ -94,13 +94,12 @@ class World:
         found = {"python": sys.executable, "client": str(WHEEL), "verify": True, "interval": 30, "names": [record]}
         return dict(found, **changes)
 
-    def program(self):
+    def program(self, name="sitelink", *arguments):
         """What the client asks for the address, as /usr/local/sbin/sitelink on a site."""
-        path = os.path.join(os.path.dirname(self.state), "sitelink")
+        path = os.path.join(os.path.dirname(self.state), name)
+        words = self.namespace._command(["address", *(arguments or ["eth1", "--network", "10.0.0.0/7"])])[4:]
         with open(path, "w") as file:
-            file.write("#!/bin/sh\nexec %s\n" % " ".join(
-                "'%s'" % word for word in self.namespace._command(["address", "eth1", "--network", "10.0.0.0/7"])[4:]
-            ))  # fmt: skip
+            file.write("#!/bin/sh\nexec %s\n" % " ".join(map(shlex.quote, words)))
         os.chmod(path, 0o755)
         return path
 
@@ -200,7 +199,8 @@ def table(request):
         rows = [("provider", "operation", "fault", "seconds", "reason while it lasts")] + TABLE
         widths = [max(len(row[column]) for row in rows) for column in range(4)]
         text = "\n".join(
-            "  ".join(cell.ljust(width) for cell, width in zip(row, widths)) + "  " + row[4] for row in rows
+            "  ".join(cell.ljust(width) for cell, width in zip(row[:4], widths, strict=True)) + "  " + row[4]
+            for row in rows
         )
         with request.config.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
             print(
@@ -213,7 +213,7 @@ def table(request):
 def test_a_fault_is_told_and_mended(world, provider, operation, fault, word):
     world.configure(provider)
     world.move()
-    assert world.run()[0] == 0
+    assert world.run() == (0, "%s is %s\n" % (NAMES[provider], world.address))
     old = world.record()
     new = world.move()
     requests = world.requests()
@@ -371,12 +371,7 @@ def test_an_ipv6_name_follows_its_address(world):
         "ip address flush dev eth1; sysctl -qw net.ipv6.conf.eth1.disable_ipv6=0 net.ipv6.conf.eth1.accept_dad=0;"
         "ip link set eth1 down; ip link set eth1 up; ip address add 2001:db8::5/64 dev eth1 nodad"
     )
-    shell = "shell:%s" % world.program().replace("/sitelink", "/sitelink6")
-    path = shell[6:]
-    with open(path, "w") as file:
-        words = world.namespace._command(["address", "--ipv6", "eth1", "--network", "2001:db8::/32"])[4:]
-        file.write("#!/bin/sh\nexec %s\n" % " ".join("'%s'" % word for word in words))
-    os.chmod(path, 0o755)
+    shell = "shell:" + world.program("sitelink6", "--ipv6", "eth1", "--network", "2001:db8::/32")
     world.configure("cloudflare", ipv4=[], ipv6=[NAMES["cloudflare"]], index4=False, index6=[shell])
     settings = world.settings()
     settings["names"][0].update(kind="AAAA", networks=["2001:db8::/32"])
