@@ -113,6 +113,7 @@ def test_records_of_other_names_do_not_count(server):
         (lambda q: reply(q, authorities=[record("lab.test", "SOA", "ns.lab.test")], flags=0x8180), dns.NODATA),
         (lambda q: reply(q, authorities=[record("lab.test", "NS", "ns.lab.test")], flags=0x8000), dns.NODATA),
         (lambda q: reply(q, flags=0x8180), dns.STRIPPED),
+        (lambda q: reply(q, flags=0x8580), dns.STRIPPED),  # dnsmasq --stop-dns-rebind
         (lambda q: reply(q, rcode=5), dns.REFUSED),
         (lambda q: reply(q, rcode=2), dns.FAILED),
         (lambda q: reply(q, rcode=4), dns.FAILED),

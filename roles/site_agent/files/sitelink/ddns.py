@@ -81,7 +81,10 @@ def run(client_settings=None):
     """What the service does. Returns an exit code; raises ConfigError."""
     directory = os.environ.get("CREDENTIALS_DIRECTORY", config.ETC)
     names, settings = load()
-    held = os.open(state_directory(), os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        held = os.open(state_directory(), os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        raise config.ConfigError("this is run by its service: systemctl start sitelink-ddns") from None
     try:
         fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:

@@ -246,8 +246,9 @@ def _parse(data, identity, name, kind, server):
     records, ttls = _chosen(sections[0], name, kind)
     if records:
         return Answer(FOUND, records, min(ttls), authoritative, zone, server)
-    # An honest empty answer names its zone by the SOA (RFC 2308), a referral the servers to ask instead.
-    honest = authoritative or sections[0] or any(what in ("SOA", "NS") for _, what, _, _ in sections[1])
+    # An honest empty answer names its zone by the SOA (RFC 2308), a referral the servers to ask instead. The flag AA says
+    # nothing here: dnsmasq passes it on with the answer that it emptied.
+    honest = sections[0] or any(what in ("SOA", "NS") for _, what, _, _ in sections[1])
     return Answer(NODATA if honest else STRIPPED, [], 0, authoritative, zone, server)
 
 
