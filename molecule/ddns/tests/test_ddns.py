@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from lab_tests import ADDRESS, ROOT, SITES, lab, on, playbook, status, underlay_address
+from lab_tests import ADDRESS, INVENTORY, ROOT, SITES, lab, on, run, status, underlay_address
 
 REQUESTS = ROOT / ".lab" / "api" / "requests.jsonl"
 SECRETS = {"site-a": "lab-cloudflare-token-0001", "site-c": "lab-alidns-secret-0001"}
@@ -122,35 +122,37 @@ def test_no_token_is_where_others_read(site):
     assert secret not in on(site, "systemctl cat sitelink-ddns.service").stdout
 
 
-def test_without_dynamic_users_a_static_one_serves():
-    """As on systemd before 247, and back."""
-    try:
-        playbook("site", "--limit=site-b", "-e", "__ddns_dynamic_since=9999")
-        assert on("site-b", "stat -c '%a %G' /etc/sitelink/ddns.json").stdout.split() == ["640", "sitelink-ddns"]
-        assert on("site-b", "systemctl show -p DynamicUser --value sitelink-ddns").stdout.strip() == "no"
-        assert on("site-b", "systemctl start sitelink-ddns").rc == 0
-        assert on("site-b", "runuser -u nobody -- cat /etc/sitelink/ddns.json").rc != 0
-    finally:
-        playbook("site", "--limit=site-b")
-    assert on("site-b", "stat -c '%a %G' /etc/sitelink/ddns.json").stdout.split() == ["600", "root"]
-    assert on("site-b", "systemctl start sitelink-ddns").rc == 0
+def role(*argv):
+    return run(
+        "ansible-playbook", "-i", INVENTORY, "--limit=site-b", "--diff", *argv, ROOT / "molecule" / "ddns" / "role.yml"
+    )
 
 
-def test_absent_leaves_nothing_and_the_article_goes_on_request():
+def test_a_static_user_serves_and_absent_leaves_nothing():
+    """The user as on systemd before 247; then nothing of all that, nor of the article's installation; then as before."""
     site = "site-b"
-    on(site, "mkdir -p /usr/src/DDNS; echo '{\"token\": \"x\"}' > /usr/src/DDNS/config.json; cp -p /etc/crontab /root/crontab "
-       "2>/dev/null || touch /etc/crontab; echo '# mine' >> /etc/crontab; echo '* * * * * /usr/bin/python3 "
+    on(
+        site,
+        "systemctl stop sitelink-ddns.timer sitelink-ddns.path; rm -rf /run/sitelink-ddns /run/private/sitelink-ddns",
+    )
+    on(site, "mkdir -p /usr/src/DDNS; echo '{\"token\": \"x\"}' > /usr/src/DDNS/config.json; touch /etc/crontab; "
+       "cp -p /etc/crontab /root/crontab; echo '# mine' >> /etc/crontab; echo '* * * * * /usr/bin/python3 "
        "/usr/src/DDNS/run.py -c /usr/src/DDNS/config.json' >> /etc/crontab")  # fmt: skip
     try:
-        done = playbook(
-            "site", f"--limit={site}", "--diff", "-e", '{"ddns_state": "absent", "ddns_remove_article": true}'
-        )
-        assert done.returncode == 0
+        role("-e", "__ddns_dynamic_since=9999")
+        assert on(site, "stat -c '%a %G' /etc/sitelink/ddns.json").stdout.split() == ["640", "sitelink-ddns"]
+        assert on(site, "systemctl show -p DynamicUser --value sitelink-ddns").stdout.strip() == "no"
+        assert on(site, "systemctl start sitelink-ddns").rc == 0
+        assert on(site, "runuser -u nobody -- cat /etc/sitelink/ddns.json").rc != 0
+        role("-e", '{"ddns_state": "absent", "ddns_remove_article": true}')
         left = on(site, "ls -d /etc/sitelink/ddns* /etc/systemd/system/sitelink-ddns* /run/sitelink-ddns "
-                  "/usr/local/lib/sitelink/ddns-* /usr/src/DDNS 2>/dev/null").stdout  # fmt: skip
+                  "/etc/tmpfiles.d/sitelink-ddns.conf /usr/local/lib/sitelink/ddns-* /usr/src/DDNS 2>/dev/null; "
+                  "grep sitelink-ddns /etc/passwd").stdout  # fmt: skip
         assert left == ""
         assert on(site, "cat /etc/crontab").stdout.splitlines()[-1] == "# mine"
         assert status(site)["ddns"] is None
     finally:
-        on(site, "mv /root/crontab /etc/crontab 2>/dev/null || rm -f /etc/crontab; rm -rf /usr/src/DDNS")
-        playbook("site", f"--limit={site}")
+        on(site, "mv /root/crontab /etc/crontab; rm -rf /usr/src/DDNS")
+        role()
+    assert on(site, "stat -c '%a %U %G' /etc/sitelink/ddns.json").stdout.split() == ["600", "root", "root"]
+    assert on(site, "systemctl start sitelink-ddns").rc == 0
