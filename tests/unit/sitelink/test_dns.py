@@ -19,11 +19,17 @@ NAME = "site-a.lab.test"
 @pytest.fixture
 def server():
     """A server on the loopback that sends what a function makes of each question; TCP too, on the same port."""
-    udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    udp.bind(("127.0.0.1", 0))
-    tcp = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    tcp.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    tcp.bind(udp.getsockname())
+    for _ in range(50):  # a port that is free for both
+        udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        udp.bind(("127.0.0.1", 0))
+        tcp = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        tcp.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            tcp.bind(udp.getsockname())
+            break
+        except OSError:
+            udp.close()
+            tcp.close()
     tcp.listen(5)
 
     class Server:
