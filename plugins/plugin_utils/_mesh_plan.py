@@ -12,6 +12,7 @@ import typing as t
 from collections.abc import Iterable, Iterator, Mapping
 
 from ansible.module_utils.common.text.converters import to_text
+from ansible_collections.sitelink.tr069.plugins.plugin_utils import _ddns
 from ansible_collections.sitelink.tr069.plugins.plugin_utils import _validation as validation
 from ansible_collections.sitelink.tr069.plugins.plugin_utils._keys import MeshKeys, public_key
 from ansible_collections.sitelink.tr069.plugins.plugin_utils._validation import Fault, quote
@@ -69,7 +70,7 @@ _READERS: dict[str, t.Callable[[t.Any], t.Any]] = {
     "wireguard_mesh_preshared_keys": validation.truth,
     "wireguard_mesh_accept_published_secrets": validation.truth,
     "ddns_hostname": validation.host_name,
-    "ddns_provider": validation.choice("cloudflare", "alidns"),
+    "ddns_provider": _ddns.provider,
     "ddns_id": validation.secret_text,  # no secret, but an operator may have put the token here
     "ddns_token": validation.secret_text,
     "ddns_state": validation.choice("present", "absent"),
@@ -499,17 +500,13 @@ def _check_ddns(sites: list[_Site]) -> None:
             continue
         provider = site.get("ddns_provider")
         identity = site.get("ddns_id")
-        if provider and not site.gave("ddns_token"):
-            what = {"cloudflare": "API token", "alidns": "AccessKey secret"}[provider]
-            site.fault("ddns_token", f"is missing. Write the {what} for {provider}, in a vaulted file.")
-        if provider == "alidns" and not site.gave("ddns_id"):
-            site.fault("ddns_id", "is missing. alidns needs the id of the AccessKey as well.")
-        if provider == "cloudflare" and identity is not None and "@" not in identity:
-            site.fault(
-                "ddns_id",
-                'holds no "@". With a Cloudflare API token in ddns_token leave ddns_id out; only with the global API '
-                "key it is needed, and is the account's e-mail address.",
-            )
+        if provider is None:
+            continue
+        if fault := _ddns.token_fault(provider, site.gave("ddns_token")):
+            site.fault("ddns_token", fault)
+        given = site.gave("ddns_id")
+        if fault := _ddns.id_fault(provider, given, not given or identity is None or "@" in identity):
+            site.fault("ddns_id", fault)
 
 
 def _refuse_published(site: _Site, variable: str) -> None:

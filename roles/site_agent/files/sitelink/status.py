@@ -5,15 +5,23 @@ import os
 import socket
 import time
 
-from . import __version__, config, gateway, icmp, netlink, state, wg
+from . import __version__, config, ddns, gateway, icmp, netlink, state, wg
 
 
 def collect(probe=False):
     """The whole status as one object. probe: ask every peer for an echo over the overlay (takes up to 1 s)."""
     kernel = netlink.Kernel()
-    result = {"version": __version__, "site": socket.gethostname(), "gateway": [], "mesh": [], "faults": []}
+    result = {
+        "version": __version__,
+        "site": socket.gethostname(),
+        "gateway": [],
+        "ddns": None,
+        "mesh": [],
+        "faults": [],
+    }
     for interface in config.configured("gateway"):
         _gateway(kernel, interface, result)
+    _ddns(result)
     for interface in config.configured("mesh"):
         _mesh(kernel, interface, probe, result)
     if not result["gateway"] and not result["mesh"]:
@@ -45,6 +53,16 @@ def _gateway(kernel, interface, result):
         message = "the daemon does not run; start it with: systemctl start sitelink-gateway@%s" % interface
         found["reason"] = "; ".join(part for part in (found["reason"], message) if part)
         _fault(result, "gateway", interface, message)
+
+
+def _ddns(result):
+    try:
+        result["ddns"] = found = ddns.report()
+    except config.ConfigError as error:
+        _fault(result, "ddns", "sitelink-ddns", str(error))
+        return
+    if found and found["reason"]:
+        _fault(result, "ddns", "sitelink-ddns", found["reason"])
 
 
 def _mesh(kernel, interface, probe, result):
@@ -141,6 +159,12 @@ def render(result):
     for item in result["gateway"]:
         text = "%(address)s/%(prefix)s via %(gateway)s" % item if item["address"] else "no address"
         lines += ["", "%-6s %-6s %s, table %d" % (item["interface"], item["state"], text, item["table"])]
+    if result["ddns"]:
+        names = [
+            "%s %s by %s" % (item["name"], item["address"] or "-", item["provider"]) for item in result["ddns"]["names"]
+        ]
+        lines += ["", "%-6s %-6s %s" % ("ddns", result["ddns"]["state"], ", ".join(names))]
+        lines += ["  " + result["ddns"]["note"]] if result["ddns"]["note"] else []
     for item in result["mesh"]:
         lines += ["", "%-6s %-6s %s, mesh %s" % (item["interface"], item["state"], item["address"], item["mesh"])]
         rows = [("peer", "address", "", "endpoint", "from", "nic", "handshake", "latency", "received", "sent")]

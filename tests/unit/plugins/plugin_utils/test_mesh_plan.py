@@ -182,7 +182,7 @@ def test_empty_values_are_not_given(mesh):
         ("ddns_hostname", "-b.example.com"),
         ("ddns_hostname", "10.0.0.1"),
         ("ddns_hostname", "b" * 64 + ".example.com"),
-        ("ddns_provider", "dnspod"),
+        ("ddns_provider", "godaddy"),
         ("ddns_provider", "Cloudflare"),
         ("ddns_id", "a-token-in-the-wrong-place"),
         ("ddns_token", 12345),
@@ -331,7 +331,7 @@ def test_free_addresses_are_suggested_once(mesh):
         ("wireguard_mesh_address", "192.168.11.2/24", "192.168.11.2."),
         ("wireguard_mesh_lan_subnets", ["192.168.2.7/24"], "192.168.2.0/24"),
         ("wireguard_mesh_lan_subnets", "192.168.2.0/24", "[192.168.2.0/24]"),
-        ("ddns_provider", "dnspod", "cloudflare or alidns"),
+        ("ddns_provider", "godaddy", "cloudflare or alidns"),
         ("wireguard_mesh_private_key", "c2hvcnQ=", "wg genkey"),
     ],
 )
