@@ -46,7 +46,8 @@ _value:
 def ddns_settings(options: t.Any) -> dict[str, t.Any]:
     if not isinstance(options, Mapping):
         raise AnsibleFilterError("ddns_settings: the options must be a dictionary.")
-    return _ddns.settings(options)
+    found = _ddns.settings(options)
+    return {**found, "problems": [f"{variable} {predicate}" for variable, predicate in found["problems"]]}
 
 
 class FilterModule:

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 
 from ansible_collections.sitelink.tr069.plugins.plugin_utils import _validation as validation
 from ansible_collections.sitelink.tr069.plugins.plugin_utils._validation import Fault, quote
+from netaddr import IPNetwork
+from netaddr.core import AddrFormatError
 
 # The names that NewFuture/DDNS 4.2 gives its providers, each once. "debug" is left out: it publishes nothing.
 PROVIDERS = (
@@ -50,42 +52,50 @@ def token_fault(name: str, given: bool) -> str | None:
 
 
 def settings(options: Mapping[str, t.Any]) -> dict[str, t.Any]:
-    """``{"problems": [...], "names": [...], "client": {...}}`` of one site.
+    """``{"problems": [...], "names": [...], "client": {...}, "interval": seconds}`` of one site.
 
-    problems: sentences, without secrets; names: what ``sitelink ddns`` supervises, public; client: the configuration of
-    the client, with the tokens. The options are the role's variables without their prefix.
+    problems: pairs of a variable and a predicate about it, without secrets; names: what ``sitelink ddns`` supervises,
+    public; client: the configuration of the client, with the tokens. The options are the role's variables without their
+    prefix.
     """
-    problems: list[str] = []
+    problems: list[tuple[str, str]] = []
     entries: list[dict[str, t.Any]] = []
 
     def read(variable: str, reader: t.Callable[[t.Any], t.Any], value: t.Any, default: t.Any = None) -> t.Any:
         try:
             return reader(value)
         except Fault as fault:
-            problems.append(f"{variable} {fault}")
+            problems.append((variable, str(fault)))
             return default
 
     account = {key: options[key] for key in ("provider", "id", "token", "endpoint", "ttl", "line", "extra")}
     for family, variable in (("ipv4", "hostname"), ("ipv6", "ipv6_hostname")):
         if options[variable]:
-            given = {**account, "name": options[variable], "family": family}
-            entries.append(_entry(given, lambda key, variable=variable: _variable(key, variable), read, problems))
+            entry = _Entry({**account, "name": options[variable], "family": family}, f"ddns_{variable}")
+            entries.append(entry.read(problems))
     others = options["providers"]
     if isinstance(others, str) or not isinstance(others, (list, tuple)):
-        problems.append("ddns_providers must be a list of mappings. Write - {provider: ..., name: ..., token: ...}.")
+        problems.append(
+            ("ddns_providers", "must be a list of mappings. Write - {provider: ..., name: ..., token: ...}.")
+        )
         others = []
     for number, other in enumerate(others, 1):
-        where = f"ddns_providers, entry {number}:"
+        place = f"(entry {number}):"
         if not isinstance(other, Mapping):
-            problems.append(f"{where} must be a mapping with the keys {', '.join(_ENTRY_KEYS)}.")
+            problems.append(("ddns_providers", f"{place} must be a mapping with the keys {', '.join(_ENTRY_KEYS)}."))
             continue
         if unknown := sorted(str(key) for key in other if key not in _ENTRY_KEYS):
-            problems.append(f"{where} the key {quote(unknown[0])} is not known. Known are {', '.join(_ENTRY_KEYS)}.")
-        entries.append(_entry(other, lambda key, where=where: f"{where} {key}", read, problems))
+            problems.append(
+                (
+                    "ddns_providers",
+                    f"{place} the key {quote(unknown[0])} is not known. Known are {', '.join(_ENTRY_KEYS)}.",
+                )
+            )
+        entries.append(_Entry(other, place=place).read(problems))
     interval = read("ddns_interval", validation.integer(5, 600), options["interval"], 30)
     networks = {
         "ipv4": [str(item) for item in read("ddns_networks", validation.underlay_networks, options["networks"], [])],
-        "ipv6": [str(item) for item in options["ipv6_networks"]],
+        "ipv6": [str(item) for item in read("ddns_ipv6_networks", _ipv6_networks, options["ipv6_networks"], [])],
     }
     interfaces = {
         "ipv4": read("ddns_interface", validation.interface, options["interface"]),
@@ -120,43 +130,73 @@ def _key(name: Mapping[str, t.Any]) -> tuple[str, str]:
     return name["name"], name["kind"]
 
 
-def _variable(key: str, hostname: str) -> str:
-    return f"ddns_{hostname if key == 'name' else key}"
+class _Entry:
+    """One name of one account: the site's own variables, or with a place an entry of ddns_providers."""
+
+    def __init__(self, given: Mapping[str, t.Any], hostname: str = "", place: str = "") -> None:
+        self._given, self._hostname, self._place = given, hostname, place
+        self._problems: list[tuple[str, str]] = []
+
+    def _fault(self, key: str, predicate: str) -> None:
+        if self._place:
+            self._problems.append(("ddns_providers", f"{self._place} {key} {predicate}"))
+        else:
+            self._problems.append((self._hostname if key == "name" else f"ddns_{key}", predicate))
+
+    def _value(self, key: str, reader: t.Callable[[t.Any], t.Any], value: t.Any, default: t.Any = None) -> t.Any:
+        try:
+            return reader(value)
+        except Fault as fault:
+            self._fault(key, str(fault))
+            return default
+
+    def read(self, problems: list[tuple[str, str]]) -> dict[str, t.Any]:
+        """The values; what cannot be read is None and a problem."""
+        given = self._given
+        name = self._value("provider", provider, given.get("provider"))
+        entry: dict[str, t.Any] = {
+            "provider": name,
+            "name": self._value("name", validation.host_name, given.get("name")),
+            "family": self._value("family", validation.choice(*_KINDS), given.get("family") or "ipv4"),
+            "line": given.get("line") or None,
+            "endpoint": given.get("endpoint") or None,
+        }
+        for key in ("id", "token"):
+            told = _is_given(given.get(key))
+            entry[key] = self._value(key, validation.secret_text, given[key]) if told else None
+            readable = entry[key] is not None or not told
+            if name and readable and (fault := _credential_fault(key, name, entry[key])):
+                self._fault(key, fault)
+        ttl = self._value("ttl", validation.integer(0, 86400), given.get("ttl") or 0, 0)
+        entry["ttl"] = ttl or TTLS.get(name, 600)
+        if entry["endpoint"] is not None:
+            if name in _WITHOUT_ENDPOINT:
+                self._fault("endpoint", f"must be left out with {name}: ddns_id is its URL.")
+            elif not str(entry["endpoint"]).startswith("https://"):
+                self._fault("endpoint", "must begin with https://, or the token could be read on the way.")
+        extra = given.get("extra") or {}
+        if not isinstance(extra, Mapping) or any(not isinstance(key, str) for key in extra):
+            self._fault("extra", "must be a mapping of field names to values.")
+            extra = {}
+        if name == "cloudflare":
+            if extra.get("proxied"):
+                self._fault("extra", "must not hold proxied: a proxied name does not lead to the underlay.")
+            extra = {**extra, "proxied": False}
+        entry["extra"] = dict(extra)
+        # Two families of one account share its faults.
+        problems += [problem for problem in self._problems if problem not in problems]
+        return entry
 
 
-def _entry(
-    given: Mapping[str, t.Any], called: t.Callable[[str], str], read: t.Callable, problems: list[str]
-) -> dict[str, t.Any]:
-    """One name of one account, read; what cannot be read is None and a problem."""
-    name = read(called("provider"), provider, given.get("provider"))
-    entry: dict[str, t.Any] = {
-        "provider": name,
-        "name": read(called("name"), validation.host_name, given.get("name")),
-        "family": read(called("family"), validation.choice(*_KINDS), given.get("family") or "ipv4"),
-        "line": given.get("line") or None,
-        "endpoint": given.get("endpoint") or None,
-    }
-    for key in ("id", "token"):
-        entry[key] = read(called(key), validation.secret_text, given[key]) if _is_given(given.get(key)) else None
-        if name and (fault := _credential_fault(key, name, entry[key])):
-            problems.append(f"{called(key)} {fault}")
-    ttl = read(called("ttl"), validation.integer(0, 86400), given.get("ttl") or 0, 0)
-    entry["ttl"] = ttl or TTLS.get(name, 600)
-    if entry["endpoint"] is not None:
-        if name in _WITHOUT_ENDPOINT:
-            problems.append(f"{called('endpoint')} must be left out with {name}: ddns_id is its URL.")
-        elif not str(entry["endpoint"]).startswith("https://"):
-            problems.append(f"{called('endpoint')} must begin with https://, or the token could be read on the way.")
-    extra = given.get("extra") or {}
-    if not isinstance(extra, Mapping) or any(not isinstance(key, str) for key in extra):
-        problems.append(f"{called('extra')} must be a mapping of field names to values.")
-        extra = {}
-    if name == "cloudflare":
-        if extra.get("proxied"):
-            problems.append(f"{called('extra')} must not hold proxied: a proxied name does not lead to the underlay.")
-        extra = {**extra, "proxied": False}
-    entry["extra"] = dict(extra)
-    return entry
+def _ipv6_networks(value: t.Any) -> list[IPNetwork]:
+    if isinstance(value, str) or not isinstance(value, (list, tuple)) or not value:
+        raise Fault(
+            f"is {quote(value)}, which is not a list of IPv6 networks. Write [2000::/3] if you do not know better."
+        )
+    try:
+        return [IPNetwork(str(item), version=6) for item in value]
+    except (AddrFormatError, ValueError):
+        raise Fault(f"is {quote(value)}. Write IPv6 networks, such as [2000::/3].") from None
 
 
 def _is_given(value: t.Any) -> bool:

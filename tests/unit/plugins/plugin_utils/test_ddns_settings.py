@@ -88,13 +88,14 @@ def test_other_providers_pass_through():
         ({"extra": {"proxied": True}}, "ddns_extra must not hold proxied"),
         ({"extra": ["x"]}, "ddns_extra must be a mapping"),
         ({"providers": "dnspod"}, "ddns_providers must be a list"),
-        ({"providers": [SECRET]}, "ddns_providers, entry 1: must be a mapping"),
+        ({"providers": [SECRET]}, "ddns_providers (entry 1): must be a mapping"),
         ({"providers": [{"provider": "he", "name": "a.b", "tokn": SECRET}]}, 'the key "tokn" is not known'),
-        ({"providers": [{"provider": "he", "name": "a.b", "token": SECRET, "family": "v4"}]}, "entry 1: family is"),
+        ({"providers": [{"provider": "he", "name": "a.b", "token": SECRET, "family": "v4"}]}, "(entry 1): family is"),
         ({"networks": ["10.0.0.0"]}, "ddns_networks"),
+        ({"ipv6_networks": ["2000::/129"]}, "ddns_ipv6_networks is"),
     ],
 )
 def test_a_slip_is_named_without_its_secret(changes, words):
-    text = " ".join(found(**changes)["problems"])
+    text = " ".join(map(" ".join, found(**changes)["problems"]))
     assert words in text
     assert SECRET not in text

@@ -188,6 +188,13 @@ def test_empty_values_are_not_given(mesh):
         ("ddns_token", 12345),
         ("ddns_token", "FILL-ME-IN"),
         ("ddns_state", "gone"),
+        ("ddns_ttl", 100000),
+        ("ddns_interval", "often"),
+        ("ddns_endpoint", "http://api.example.com"),
+        ("ddns_extra", {"proxied": True}),
+        ("ddns_ipv6_hostname", "site-b"),
+        ("ddns_providers", [{"provider": "he", "name": "b.example.net", "tokn": "x", "token": "y"}]),
+        ("ddns_providers", [{"provider": "{{ nothing }}"}]),
         ("ansible_host", "FILL-ME-IN"),
         ("wireguard_mesh_address", "{{ nothing }}"),  # as ansible-core 2.16 leaves what it cannot resolve
         ("wireguard_mesh_lan_subnets", ["{{ nothing }}"]),
@@ -216,6 +223,12 @@ def test_alidns_needs_its_id(mesh):
 
 def test_cloudflare_takes_an_id_only_with_the_global_key(mesh):
     assert faults(mesh.spoil("site-b", ddns_id="me@example.com")) == []
+
+
+def test_every_slip_of_other_providers_is_told(mesh):
+    mesh.spoil("site-b", ddns_providers=[{"provider": "he", "name": "b"}, "dnspod"])
+    messages = [problem["message"] for problem in build(mesh)["problems"]]
+    assert len(messages) == 3 and all("site-b: ddns_providers (entry " in message for message in messages)
 
 
 def test_ddns_that_is_off_needs_nothing(mesh):
