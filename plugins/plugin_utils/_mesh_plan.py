@@ -12,6 +12,7 @@ import typing as t
 from collections.abc import Iterable, Iterator, Mapping
 
 from ansible.module_utils.common.text.converters import to_text
+from ansible_collections.sitelink.tr069.plugins.plugin_utils import _ddns
 from ansible_collections.sitelink.tr069.plugins.plugin_utils import _validation as validation
 from ansible_collections.sitelink.tr069.plugins.plugin_utils._keys import MeshKeys, public_key
 from ansible_collections.sitelink.tr069.plugins.plugin_utils._validation import Fault, quote
@@ -46,6 +47,14 @@ DEFAULTS: dict[str, t.Any] = {
     "ddns_token": "",
     "ddns_state": "present",
     "tr069_firewall_allow": [],
+    "ddns_ttl": 0,
+    "ddns_line": "",
+    "ddns_extra": {},
+    "ddns_endpoint": "",
+    "ddns_ipv6_hostname": "",
+    "ddns_ipv6_networks": ["2000::/3"],
+    "ddns_providers": [],
+    "ddns_interval": 30,
     "ansible_host": "",
 }
 
@@ -70,7 +79,7 @@ _READERS: dict[str, t.Callable[[t.Any], t.Any]] = {
     "wireguard_mesh_preshared_keys": validation.truth,
     "wireguard_mesh_accept_published_secrets": validation.truth,
     "ddns_hostname": validation.host_name,
-    "ddns_provider": validation.choice("cloudflare", "alidns"),
+    "ddns_provider": _ddns.provider,
     "ddns_id": validation.secret_text,  # no secret, but an operator may have put the token here
     "ddns_token": validation.secret_text,
     "ddns_state": validation.choice("present", "absent"),
@@ -78,9 +87,22 @@ _READERS: dict[str, t.Callable[[t.Any], t.Any]] = {
     "ansible_host": validation.connection_address,
 }
 
+# The settings of DDNS are judged together, where their configuration is made.
+_DDNS = ("hostname", "provider", "id", "token", "ttl", "line", "extra", "endpoint", "ipv6_hostname", "ipv6_networks",
+         "providers", "interval")  # fmt: skip
+_READERS.update({f"ddns_{key}": lambda value: value for key in _DDNS if f"ddns_{key}" not in _READERS})
+
 # Never quoted, not even as a template.
 _UNQUOTED = frozenset(
-    {"wireguard_mesh_secret", "wireguard_mesh_private_key", "wireguard_mesh_public_key", "ddns_id", "ddns_token"}
+    {
+        "wireguard_mesh_secret",
+        "wireguard_mesh_private_key",
+        "wireguard_mesh_public_key",
+        "ddns_extra",
+        "ddns_id",
+        "ddns_providers",
+        "ddns_token",
+    }
 )
 
 # Each site's own: a fault of these is told site by site, even when all sites have it.
@@ -190,6 +212,9 @@ class _Site:
     def get(self, variable: str) -> t.Any:
         """The value, or None when it is not given or faulty."""
         return self._values.get(variable)
+
+    def is_faulty(self, variable: str) -> bool:
+        return variable in self._faulty
 
     def gave(self, variable: str) -> bool:
         """Whether the inventory sets the variable, rightly or wrongly."""
@@ -499,21 +524,20 @@ def _is_address(host: str) -> bool:
 def _check_ddns(sites: list[_Site]) -> None:
     for site in sites:
         _refuse_published(site, "ddns_token")
-        if not site.gave("ddns_hostname") or site.get("ddns_state") == "absent":
+        if site.get("ddns_state") == "absent":
             continue
-        provider = site.get("ddns_provider")
-        identity = site.get("ddns_id")
-        if provider and not site.gave("ddns_token"):
-            what = {"cloudflare": "API token", "alidns": "AccessKey secret"}[provider]
-            site.fault("ddns_token", f"is missing. Write the {what} for {provider}, in a vaulted file.")
-        if provider == "alidns" and not site.gave("ddns_id"):
-            site.fault("ddns_id", "is missing. alidns needs the id of the AccessKey as well.")
-        if provider == "cloudflare" and identity is not None and "@" not in identity:
-            site.fault(
-                "ddns_id",
-                'holds no "@". With a Cloudflare API token in ddns_token leave ddns_id out; only with the global API '
-                "key it is needed, and is the account's e-mail address.",
-            )
+        given = {key: site.get(f"ddns_{key}") for key in _DDNS}
+        options = {key: DEFAULTS[f"ddns_{key}"] if value is None else value for key, value in given.items()}
+        options.update(ca_file="", interface="eth1", ipv6_interface="eth0", networks=DEFAULTS["tr069_networks"])
+        for key in ("hostname", "ipv6_hostname"):  # a name that cannot be read is one: its account is judged too
+            if site.is_faulty(f"ddns_{key}"):
+                options[key] = "?"
+        if not (options["hostname"] or options["ipv6_hostname"] or options["providers"]):
+            continue
+        problems = _ddns.settings(options)["problems"]
+        # What could not even be read was told already.
+        for variable, predicate in [problem for problem in problems if not site.is_faulty(problem[0])]:
+            site.fault(variable, predicate)
 
 
 def _check_firewall(sites: list[_Site], underlay: list[IPNetwork] | None) -> None:

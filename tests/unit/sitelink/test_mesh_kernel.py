@@ -46,10 +46,10 @@ class Site:
         self.lan = "192.168.%d.0/24" % (100 + number)
         namespace.write("gateway-eth1.json", gateway_json)
 
-    def plan(self, peers):
+    def plan(self, peers, keepalive=25):
         return {
             "mesh": "sitelink", "site": self.name, "interface": self.wg, "underlay_interface": "eth1",
-            "networks": ["10.0.0.0/7"], "port": 22000, "fwmark": 305, "mtu": 1420, "keepalive": 25,
+            "networks": ["10.0.0.0/7"], "port": 22000, "fwmark": 305, "mtu": 1420, "keepalive": keepalive,
             "addresses": [self.overlay + "/24"], "lan_subnets": [self.lan], "public_key": self.public,
             "peers": [
                 {
@@ -265,6 +265,24 @@ def test_kill_and_restart_touch_no_tunnel(pair):
     after = a.dump()[b.public]
     assert (after[2], after[4], after[7]) == (before[2], before[4], before[7])
     assert a.reaches(b)
+
+
+def test_an_idle_pair_stays_alive_at_both_ends(pair):
+    """The end whose keepalive timer is the first to fire keeps the other end from sending any."""
+    for site in pair:
+        site.ns.write("mesh-%s.json" % site.wg, site.plan(site.peers, keepalive=3))
+        site.daemon.send_signal(signal.SIGHUP)
+    a, b = pair
+    wait_for(lambda: a.dump()[b.public][7] == b.dump()[a.public][7] == "3", 10)
+    wait_for(lambda: a.alive("site-b") and b.alive("site-a"), 10)
+    seen = set()
+    for _ in range(40):
+        seen.add((a.alive("site-b"), b.alive("site-a")))
+        time.sleep(0.5)
+    assert seen == {(True, True)}, a.log() + b.log()
+    for site in pair:
+        site.ns.write("mesh-%s.json" % site.wg, site.plan(site.peers))
+        site.daemon.send_signal(signal.SIGHUP)
 
 
 def test_secrets_stay_secret(pair):

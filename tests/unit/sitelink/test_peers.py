@@ -90,10 +90,15 @@ def test_a_live_peer_is_never_touched():
 def test_silence_is_death():
     mesh = Mesh(plan("b"))
     mesh.bring_up()
-    mesh.observe(35)
+    mesh.observe(45)
+    assert mesh.state().alive and mesh.peers.quiet(mesh.now) == []
+    mesh.observe(1)
+    assert mesh.state().alive and mesh.peers.quiet(mesh.now) == ["key-b"]  # it is asked for an echo
+    mesh.observe(9)
     assert mesh.state().alive
     mesh.observe(1)
     assert not mesh.state().alive and mesh.attempt() == ({}, ["b"])
+    assert mesh.peers.quiet(mesh.now) == []
 
 
 def test_handshake_attempts_of_the_peer_alone_are_no_life():
@@ -122,7 +127,7 @@ def test_a_tunnel_that_lived_before_the_daemon_is_given_time():
         mesh.running().rx, mesh.running().handshake = 100, int(WALL + mesh.now - age)
         mesh.observe()
         assert mesh.state().alive == alive, age
-        mesh.observe(36)
+        mesh.observe(56)
         assert not mesh.state().alive
 
 

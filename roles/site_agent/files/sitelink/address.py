@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The one valid underlay address of a NIC, or the reason why there is none."""
 
+import ipaddress
+
 from . import config, netlink
 
 
@@ -61,3 +63,25 @@ def find(kernel, interface, networks):
     found = select(interface, link, kernel.addresses(link.index), networks)
     check_carrier(interface, link)
     return found.address, found.prefixlen
+
+
+def find6(interface, networks, path="/proc/net/if_inet6"):
+    """Return the one stable IPv6 address of a NIC in the networks, as text. Raises NoAddress."""
+    unusable = netlink.SECONDARY | netlink.DEPRECATED | netlink.TENTATIVE  # "secondary" is temporary (RFC 8981) here
+    found = []
+    try:
+        with open(path) as file:
+            for line in file:
+                digits, _, _, _, flags, name = line.split()
+                if name == interface and not int(flags, 16) & unusable:
+                    found.append(ipaddress.IPv6Address(int(digits, 16)))
+    except OSError:
+        pass  # IPv6 is switched off
+    valid = [item for item in found if any(item in network for network in networks)]
+    if len(valid) == 1:
+        return str(valid[0])
+    if valid:
+        raise NoAddress("%s has %d IPv6 addresses in %s (%s); one is needed" % (
+            interface, len(valid), listed(networks), listed(sorted(valid))
+        ))  # fmt: skip
+    raise NoAddress("%s has no IPv6 address in %s" % (interface, listed(networks)))

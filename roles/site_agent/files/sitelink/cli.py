@@ -9,7 +9,21 @@ import re
 import sys
 import time
 
-from . import __version__, address, config, firewall, gateway, log, mesh, netlink, nftables, overlay, state, status
+from . import (
+    __version__,
+    address,
+    config,
+    ddns,
+    firewall,
+    gateway,
+    log,
+    mesh,
+    netlink,
+    nftables,
+    overlay,
+    state,
+    status,
+)
 
 
 def main(arguments=None):
@@ -36,6 +50,7 @@ def _parser():
     command = commands.add_parser("address", help="print the one valid underlay address of a NIC, or why there is none")
     command.add_argument("interface", type=_interface)
     command.add_argument("--network", action="append", help="an underlay prefix (default: the NIC's configuration)")
+    command.add_argument("--ipv6", action="store_true", help="the IPv6 address in the --network given instead")
     command.add_argument("--wait", type=int, default=0, metavar="SECONDS", help="wait so long for an address to arrive")
     command.set_defaults(run=_address)
 
@@ -46,13 +61,20 @@ def _parser():
 
     command = commands.add_parser("firewall", help="keep an underlay NIC closed whatever flushes rules (daemon)")
     command.add_argument("interface", type=_interface)
-    command.add_argument("--remove", action="store_true", help="take away the tables, and what other firewalls were told")
+    command.add_argument(
+        "--remove", action="store_true", help="take away the tables, and what other firewalls were told"
+    )
     command.set_defaults(run=_firewall)
 
     command = commands.add_parser("mesh", help="look after the peers of a WireGuard interface (daemon)")
     command.add_argument("interface", type=_interface)
     command.add_argument("--check", metavar="FILE", help="only say whether this configuration fits the site now")
     command.set_defaults(run=_mesh)
+
+    command = commands.add_parser(
+        "ddns", help="publish the addresses and read the records back (sitelink-ddns.service)"
+    )
+    command.set_defaults(run=lambda options: ddns.run())
 
     command = commands.add_parser("status", help="show what is, layer by layer")
     command.add_argument("--json", action="store_true", help="for machines")
@@ -68,6 +90,9 @@ def _interface(value):
 
 
 def _address(options):
+    if options.ipv6:
+        print(address.find6(options.interface, config.networks6(options.network)))
+        return 0
     networks = config.networks(options.network) if options.network else config.load_gateway(options.interface).networks
     deadline = time.monotonic() + options.wait
     while True:

@@ -73,6 +73,14 @@ def networks(values):
     return result
 
 
+def networks6(values):
+    """Parse IPv6 prefixes; all global addresses when there are none. Raises ConfigError."""
+    try:
+        return [ipaddress.IPv6Network(value) for value in values or ["2000::/3"]]
+    except (ValueError, TypeError):
+        raise ConfigError("%r is not a list of IPv6 networks such as 2000::/3" % (values,)) from None
+
+
 def inside(address, nets):
     """Whether an IPv4 address (text) lies in one of the networks."""
     address = ipaddress.IPv4Address(address)
@@ -92,7 +100,7 @@ def probe_address(network):
 def load_gateway(interface):
     """Read gateway-<interface>.json. Raises ConfigError."""
     path = gateway_path(interface)
-    with _reading(path) as data:
+    with reading(path) as data:
         gateway = data["gateway"]
         if gateway == "first_host":
             gateway = None
@@ -111,7 +119,7 @@ def load_gateway(interface):
 def load_mesh(interface, path=None):
     """Read mesh-<interface>.json, or another file of that form. Raises ConfigError."""
     path = path or mesh_path(interface)
-    with _reading(path) as data:
+    with reading(path) as data:
         peers = [
             MeshPeer(
                 name=str(peer["name"]),
@@ -141,7 +149,7 @@ def load_mesh(interface, path=None):
 
 def load_firewall(interface):
     """Read firewall-<interface>.json. Raises ConfigError."""
-    with _reading(firewall_path(interface)) as data:
+    with reading(firewall_path(interface)) as data:
         return FirewallConfig(
             interface=_same(data["interface"], interface),
             mesh_interface=str(data["mesh_interface"]),
@@ -150,7 +158,7 @@ def load_firewall(interface):
         )
 
 
-class _reading:
+class reading:
     """Opens a JSON object; turns whatever is wrong with it into a ConfigError that names the file."""
 
     def __init__(self, path):

@@ -4,7 +4,7 @@
 import os
 import sys
 
-ERROR, WARNING, INFO = 3, 4, 6
+ERROR, WARNING, NOTICE, INFO = 3, 4, 5, 6
 
 
 def log(priority, message):

@@ -183,6 +183,7 @@ class Daemon:
         if self.poll_timer is not None:
             self.poll_timer.cancel()
         now = time.monotonic()
+        quiet = []
         if self.index is not None:
             try:
                 device = wg.show(self.cfg.interface)
@@ -193,10 +194,14 @@ class Daemon:
                 before = {key for key, peer in self.peers.states.items() if peer.alive}
                 lacking = self.peers.observe(device, now, time.time())
                 self.tell(before)
+                quiet = self.peers.quiet(now)
+                if quiet:
+                    self.echo(quiet)
                 if not self.cut:  # else WireGuard would spend its one initiation per 5 s on nothing
                     lacking.update(self.look_for_peers(now))
                 self.set_endpoints(lacking)
-        self.poll_timer = self.loop.after(FAST_POLL_SECONDS if now < self.fast_until else POLL_SECONDS, self.poll)
+        fast = quiet or now < self.fast_until
+        self.poll_timer = self.loop.after(FAST_POLL_SECONDS if fast else POLL_SECONDS, self.poll)
         self.report()
 
     def look_for_peers(self, now):

@@ -11,7 +11,10 @@ import random
 from . import config
 from .address import listed
 
-SILENCE_MARGIN = 10  # seconds beyond one keepalive interval after which a silent peer counts as dead
+# In keepalive intervals. Every packet sent or received starts WireGuard's keepalive timer anew (wireguard paper, 6.5), so
+# the end whose timer is the first to fire keeps the other end from ever sending: silence alone means little, and a
+# silent peer is asked for an echo before it counts as dead.
+QUIET, DEAD = 1.8, 2.2
 SESSION_SECONDS = 200  # WireGuard refuses a session after 180 s (REJECT_AFTER_TIME), so a live one has renewed it
 FIRST_RETRY, LAST_RETRY = 2, 60  # seconds between attempts to find a dead peer
 JITTER = 0.25  # of that interval, so that sites do not ask in step after a power cut
@@ -130,13 +133,17 @@ class Peers:
         state.alive = (
             state.endpoint is not None
             and state.rx_at is not None
-            and now - state.rx_at <= self.keepalive + SILENCE_MARGIN
+            and now - state.rx_at <= DEAD * self.keepalive
             and state.handshake_at is not None
             and now - state.handshake_at <= SESSION_SECONDS
         )
         if state.alive:
             state.known = (state.endpoint, state.source)
             state.note = ""
+
+    def quiet(self, now):
+        """The keys of living peers that are to prove it."""
+        return [key for key, state in self.states.items() if state.alive and now - state.rx_at > QUIET * self.keepalive]
 
     def attempt(self, now):
         """The peers to look for now. Returns ({key: endpoint to set}, [states whose names are to be looked up])."""

@@ -5,17 +5,26 @@ import os
 import socket
 import time
 
-from . import __version__, config, firewall, gateway, icmp, netlink, nftables, state, wg
+from . import __version__, config, ddns, firewall, gateway, icmp, netlink, nftables, state, wg
 
 
 def collect(probe=False):
     """The whole status as one object. probe: ask every peer for an echo over the overlay (takes up to 1 s)."""
     kernel = netlink.Kernel()
-    result = {"version": __version__, "site": socket.gethostname(), "gateway": [], "firewall": [], "mesh": [], "faults": []}
+    result = {
+        "version": __version__,
+        "site": socket.gethostname(),
+        "gateway": [],
+        "firewall": [],
+        "ddns": None,
+        "mesh": [],
+        "faults": [],
+    }
     for interface in config.configured("gateway"):
         _gateway(kernel, interface, result)
     for interface in config.configured("firewall"):
         _firewall(interface, result)
+    _ddns(result)
     for interface in config.configured("mesh"):
         _mesh(kernel, interface, probe, result)
     if not result["gateway"] and not result["mesh"]:
@@ -61,6 +70,16 @@ def _firewall(interface, result):
     result["firewall"].append(found)
     if found["reason"]:
         _fault(result, "firewall", interface, found["reason"])
+
+
+def _ddns(result):
+    try:
+        result["ddns"] = found = ddns.report()
+    except config.ConfigError as error:
+        _fault(result, "ddns", "sitelink-ddns", str(error))
+        return
+    if found and found["reason"]:
+        _fault(result, "ddns", "sitelink-ddns", found["reason"])
 
 
 def _mesh(kernel, interface, probe, result):
@@ -165,6 +184,12 @@ def render(result):
             when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(event["time"]))
             text = "stayed closed" if event["held"] else "open for %.1f ms" % event["restored_after_ms"]
             lines.append("  %s  %s; %s" % (when, event["what"], text))
+    if result["ddns"]:
+        names = [
+            "%s %s by %s" % (item["name"], item["address"] or "-", item["provider"]) for item in result["ddns"]["names"]
+        ]
+        lines += ["", "%-6s %-6s %s" % ("ddns", result["ddns"]["state"], ", ".join(names))]
+        lines += ["  " + result["ddns"]["note"]] if result["ddns"]["note"] else []
     for item in result["mesh"]:
         lines += ["", "%-6s %-6s %s, mesh %s" % (item["interface"], item["state"], item["address"], item["mesh"])]
         rows = [("peer", "address", "", "endpoint", "from", "nic", "handshake", "latency", "received", "sent")]

@@ -182,12 +182,19 @@ def test_empty_values_are_not_given(mesh):
         ("ddns_hostname", "-b.example.com"),
         ("ddns_hostname", "10.0.0.1"),
         ("ddns_hostname", "b" * 64 + ".example.com"),
-        ("ddns_provider", "dnspod"),
+        ("ddns_provider", "godaddy"),
         ("ddns_provider", "Cloudflare"),
         ("ddns_id", "a-token-in-the-wrong-place"),
         ("ddns_token", 12345),
         ("ddns_token", "FILL-ME-IN"),
         ("ddns_state", "gone"),
+        ("ddns_ttl", 100000),
+        ("ddns_interval", "often"),
+        ("ddns_endpoint", "http://api.example.com"),
+        ("ddns_extra", {"proxied": True}),
+        ("ddns_ipv6_hostname", "site-b"),
+        ("ddns_providers", [{"provider": "he", "name": "b.example.net", "tokn": "x", "token": "y"}]),
+        ("ddns_providers", [{"provider": "{{ nothing }}"}]),
         ("ansible_host", "FILL-ME-IN"),
         ("wireguard_mesh_address", "{{ nothing }}"),  # as ansible-core 2.16 leaves what it cannot resolve
         ("wireguard_mesh_lan_subnets", ["{{ nothing }}"]),
@@ -216,6 +223,12 @@ def test_alidns_needs_its_id(mesh):
 
 def test_cloudflare_takes_an_id_only_with_the_global_key(mesh):
     assert faults(mesh.spoil("site-b", ddns_id="me@example.com")) == []
+
+
+def test_every_slip_of_other_providers_is_told(mesh):
+    mesh.spoil("site-b", ddns_providers=[{"provider": "he", "name": "b"}, "dnspod"])
+    messages = [problem["message"] for problem in build(mesh)["problems"]]
+    assert len(messages) == 3 and all("site-b: ddns_providers (entry " in message for message in messages)
 
 
 def test_ddns_that_is_off_needs_nothing(mesh):
@@ -331,7 +344,7 @@ def test_free_addresses_are_suggested_once(mesh):
         ("wireguard_mesh_address", "192.168.11.2/24", "192.168.11.2."),
         ("wireguard_mesh_lan_subnets", ["192.168.2.7/24"], "192.168.2.0/24"),
         ("wireguard_mesh_lan_subnets", "192.168.2.0/24", "[192.168.2.0/24]"),
-        ("ddns_provider", "dnspod", "cloudflare or alidns"),
+        ("ddns_provider", "godaddy", "cloudflare or alidns"),
         ("wireguard_mesh_private_key", "c2hvcnQ=", "wg genkey"),
     ],
 )

@@ -1,0 +1,230 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The settings of the DDNS client and of its supervision, from a site's variables; and what is wrong with those."""
+
+from __future__ import annotations
+
+import typing as t
+from collections.abc import Mapping
+
+from ansible_collections.sitelink.tr069.plugins.plugin_utils import _validation as validation
+from ansible_collections.sitelink.tr069.plugins.plugin_utils._validation import Fault, quote
+from netaddr import IPNetwork
+from netaddr.core import AddrFormatError
+
+# The names that NewFuture/DDNS 4.2 gives its providers, each once. "debug" is left out: it publishes nothing.
+PROVIDERS = (
+    "cloudflare", "alidns", "aliesa", "callback", "cloudns", "dnscom", "dnspod", "dnspod_com", "edgeone", "edgeone_dns",
+    "he", "huaweidns", "namesilo", "noip", "tencentcloud", "west",
+)  # fmt: skip
+
+# What the providers accept on their free plans, in seconds.
+TTLS = {"cloudflare": 60, "alidns": 600}
+
+_WITHOUT_ID = frozenset({"cloudflare", "he", "namesilo", "west"})
+_WITHOUT_TOKEN = frozenset({"callback"})
+_WITHOUT_ENDPOINT = frozenset({"callback"})
+_ENTRY_KEYS = ("provider", "name", "family", "id", "token", "endpoint", "ttl", "line", "extra")
+_KINDS = {"ipv4": "A", "ipv6": "AAAA"}
+
+provider = validation.choice(*PROVIDERS)
+
+
+def id_fault(name: str, given: bool, looks_like_mail: bool) -> str | None:
+    """What is wrong with a provider's account id; a predicate about its variable."""
+    if not given and name == "alidns":
+        return "is missing. alidns needs the id of the AccessKey as well."
+    if not given and name not in _WITHOUT_ID:
+        return f"is missing. {name} needs the id of the account as well."
+    if name == "cloudflare" and given and not looks_like_mail:
+        return (
+            'holds no "@". With a Cloudflare API token in ddns_token leave ddns_id out; only with the global API '
+            "key it is needed, and is the account's e-mail address."
+        )
+    return None
+
+
+def token_fault(name: str, given: bool) -> str | None:
+    """What is wrong with a provider's token; a predicate about its variable."""
+    if given or name in _WITHOUT_TOKEN:
+        return None
+    what = {"cloudflare": "API token", "alidns": "AccessKey secret"}.get(name, "token")
+    return f"is missing. Write the {what} for {name}, in a vaulted file."
+
+
+def settings(options: Mapping[str, t.Any]) -> dict[str, t.Any]:
+    """``{"problems": [...], "names": [...], "client": {...}, "interval": seconds}`` of one site.
+
+    problems: pairs of a variable and a predicate about it, without secrets; names: what ``sitelink ddns`` supervises,
+    public; client: the configuration of the client, with the tokens. The options are the role's variables without their
+    prefix.
+    """
+    problems: list[tuple[str, str]] = []
+    entries: list[dict[str, t.Any]] = []
+
+    def read(variable: str, reader: t.Callable[[t.Any], t.Any], value: t.Any, default: t.Any = None) -> t.Any:
+        try:
+            return reader(value)
+        except Fault as fault:
+            problems.append((variable, str(fault)))
+            return default
+
+    account = {key: options[key] for key in ("provider", "id", "token", "endpoint", "ttl", "line", "extra")}
+    for family, variable in (("ipv4", "hostname"), ("ipv6", "ipv6_hostname")):
+        if options[variable]:
+            entry = _Entry({**account, "name": options[variable], "family": family}, f"ddns_{variable}")
+            entries.append(entry.read(problems))
+    others = options["providers"]
+    if isinstance(others, str) or not isinstance(others, (list, tuple)):
+        problems.append(
+            ("ddns_providers", "must be a list of mappings. Write - {provider: ..., name: ..., token: ...}.")
+        )
+        others = []
+    for number, other in enumerate(others, 1):
+        place = f"(entry {number}):"
+        if not isinstance(other, Mapping):
+            problems.append(("ddns_providers", f"{place} must be a mapping with the keys {', '.join(_ENTRY_KEYS)}."))
+            continue
+        if unknown := sorted(str(key) for key in other if key not in _ENTRY_KEYS):
+            problems.append(
+                (
+                    "ddns_providers",
+                    f"{place} the key {quote(unknown[0])} is not known. Known are {', '.join(_ENTRY_KEYS)}.",
+                )
+            )
+        entries.append(_Entry(other, place=place).read(problems))
+    interval = read("ddns_interval", validation.integer(5, 600), options["interval"], 30)
+    networks = {
+        "ipv4": [str(item) for item in read("ddns_networks", validation.underlay_networks, options["networks"], [])],
+        "ipv6": [str(item) for item in read("ddns_ipv6_networks", _ipv6_networks, options["ipv6_networks"], [])],
+    }
+    interfaces = {
+        "ipv4": read("ddns_interface", validation.interface, options["interface"]),
+        "ipv6": read("ddns_ipv6_interface", validation.interface, options["ipv6_interface"]),
+    }
+    names, providers = [], []
+    for entry in entries:
+        if any(entry[key] is None for key in ("provider", "name", "family")):
+            continue
+        family = entry["family"]
+        names.append(
+            {
+                "name": entry["name"],
+                "kind": _KINDS[family],
+                "provider": entry["provider"],
+                "interface": interfaces[family],
+                "networks": networks[family],
+            }
+        )
+        providers.append(_client_entry(entry, interfaces[family], networks[family]))
+    client = {
+        "ssl": options["ca_file"] or True,  # never "auto", which ends up in sending the token unverified
+        "cache": False,  # sitelink ddns knows what is published, by asking the zone's servers
+        "log": {"level": "WARNING"},
+        "providers": providers,
+    }
+    unique = [name for index, name in enumerate(names) if _key(name) not in map(_key, names[:index])]
+    return {"problems": problems, "names": unique, "client": client, "interval": interval}
+
+
+def _key(name: Mapping[str, t.Any]) -> tuple[str, str]:
+    return name["name"], name["kind"]
+
+
+class _Entry:
+    """One name of one account: the site's own variables, or with a place an entry of ddns_providers."""
+
+    def __init__(self, given: Mapping[str, t.Any], hostname: str = "", place: str = "") -> None:
+        self._given, self._hostname, self._place = given, hostname, place
+        self._problems: list[tuple[str, str]] = []
+
+    def _fault(self, key: str, predicate: str) -> None:
+        if self._place:
+            self._problems.append(("ddns_providers", f"{self._place} {key} {predicate}"))
+        else:
+            self._problems.append((self._hostname if key == "name" else f"ddns_{key}", predicate))
+
+    def _value(self, key: str, reader: t.Callable[[t.Any], t.Any], value: t.Any, default: t.Any = None) -> t.Any:
+        try:
+            return reader(value)
+        except Fault as fault:
+            self._fault(key, str(fault))
+            return default
+
+    def read(self, problems: list[tuple[str, str]]) -> dict[str, t.Any]:
+        """The values; what cannot be read is None and a problem."""
+        given = self._given
+        name = self._value("provider", provider, given.get("provider"))
+        entry: dict[str, t.Any] = {
+            "provider": name,
+            "name": self._value("name", validation.host_name, given.get("name")),
+            "family": self._value("family", validation.choice(*_KINDS), given.get("family") or "ipv4"),
+            "line": given.get("line") or None,
+            "endpoint": given.get("endpoint") or None,
+        }
+        for key in ("id", "token"):
+            told = _is_given(given.get(key))
+            entry[key] = self._value(key, validation.secret_text, given[key]) if told else None
+            readable = entry[key] is not None or not told
+            if name and readable and (fault := _credential_fault(key, name, entry[key])):
+                self._fault(key, fault)
+        ttl = self._value("ttl", validation.integer(0, 86400), given.get("ttl") or 0, 0)
+        entry["ttl"] = ttl or TTLS.get(name, 600)
+        if entry["endpoint"] is not None:
+            if name in _WITHOUT_ENDPOINT:
+                self._fault("endpoint", f"must be left out with {name}: ddns_id is its URL.")
+            elif not str(entry["endpoint"]).startswith("https://"):
+                self._fault("endpoint", "must begin with https://, or the token could be read on the way.")
+        extra = given.get("extra") or {}
+        if not isinstance(extra, Mapping) or any(not isinstance(key, str) for key in extra):
+            self._fault("extra", "must be a mapping of field names to values.")
+            extra = {}
+        if name == "cloudflare":
+            if extra.get("proxied"):
+                self._fault("extra", "must not hold proxied: a proxied name does not lead to the underlay.")
+            extra = {**extra, "proxied": False}
+        entry["extra"] = dict(extra)
+        # Two families of one account share its faults.
+        problems += [problem for problem in self._problems if problem not in problems]
+        return entry
+
+
+def _ipv6_networks(value: t.Any) -> list[IPNetwork]:
+    if isinstance(value, str) or not isinstance(value, (list, tuple)) or not value:
+        raise Fault(
+            f"is {quote(value)}, which is not a list of IPv6 networks. Write [2000::/3] if you do not know better."
+        )
+    try:
+        return [IPNetwork(str(item), version=6) for item in value]
+    except (AddrFormatError, ValueError):
+        raise Fault(f"is {quote(value)}. Write IPv6 networks, such as [2000::/3].") from None
+
+
+def _is_given(value: t.Any) -> bool:
+    return validation.is_encrypted(value) or (value is not None and value != "")
+
+
+def _credential_fault(key: str, name: str, value: str | None) -> str | None:
+    if key == "id":
+        return id_fault(name, value is not None, "@" in (value or ""))
+    return token_fault(name, value is not None)
+
+
+def _client_entry(entry: Mapping[str, t.Any], interface: str, networks: list[str]) -> dict[str, t.Any]:
+    """One entry of the client for each name and family: in a list of names one failure hides another."""
+    ipv4 = entry["family"] == "ipv4"
+    command = ["/usr/local/sbin/sitelink", "address", interface, *([] if ipv4 else ["--ipv6"])]
+    rule = "shell:" + " ".join(command + [f"--network {network}" for network in networks])
+    found = {
+        "provider": entry["provider"],
+        "id": entry["id"],
+        "token": entry["token"] or "",
+        "ipv4": [entry["name"]] if ipv4 else [],
+        "ipv6": [] if ipv4 else [entry["name"]],
+        "index4": [rule] if ipv4 else False,
+        "index6": False if ipv4 else [rule],
+        "ttl": entry["ttl"],
+    }
+    for key in ("endpoint", "line", "extra"):
+        if entry[key]:
+            found[key] = entry[key]
+    return found
