@@ -1,5 +1,5 @@
 # A table of commands; what is longer than two lines stands in scripts/.
-.PHONY: help setup demo demo-down test lint unit molecule lab-up lab-down clean
+.PHONY: help setup demo demo-down test test-kernel lint unit molecule lab-up lab-down clean
 
 help:            ## list the commands
 	@sed -n 's/^\([a-z-]*\):[^#]*## /\1\t/p' Makefile | expand -t 14
@@ -15,6 +15,9 @@ demo-down:       ## remove all that the demo made
 
 test:            ## everything that CI runs; `make test PARTS="lint unit"` for some of it
 	@scripts/test $(PARTS)
+
+test-kernel:     ## by hand: healing on a real kernel's WireGuard, in qemu (an hour); `make test-kernel RUNS=5`
+	@scripts/setup && scripts/kernel --runs $(or $(RUNS),3) && scripts/kernel --clocks --runs $(or $(RUNS),3) one two all
 
 lint:            ## one part of the tests
 	@scripts/test lint

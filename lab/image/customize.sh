@@ -8,7 +8,8 @@ unit "$1" mask "getty.target console-getty.service systemd-logind.service system
   e2scrub_reap.service fstrim.timer dev-hugepages.mount sys-kernel-debug.mount sys-kernel-tracing.mount"
 unit "$1" disable "knot.service nftables.service"
 for other in docker.service docker.socket containerd.service firewalld.service ufw.service nginx.service \
-  redis-server.service avahi-daemon.service avahi-daemon.socket; do
+  redis-server.service avahi-daemon.service avahi-daemon.socket NetworkManager.service \
+  NetworkManager-wait-online.service networking.service; do
   [ ! -e "$1/lib/systemd/system/$other" ] || unit "$1" disable "$other"
 done
 unit "$1" enable ssh.service

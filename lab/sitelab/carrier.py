@@ -23,8 +23,11 @@ def nics(count: int) -> list[Nic]:
     ]
 
 
-def dnsmasq(site: Site, generation: int) -> str:
-    """A server that sends all that could harm a site, requested or not, by DHCP options and router advertisements."""
+def dnsmasq(site: Site, generation: int, router: IPv4Address | None = None) -> str:
+    """A server that sends all that could harm a site, requested or not, by DHCP options and router advertisements.
+
+    router: what it names as such, its own address otherwise.
+    """
     network = site.underlay(generation)
     gateway, advertised = network[1], site.advertised[1]
     return f"""\
@@ -38,7 +41,7 @@ bind-interfaces
 dhcp-authoritative
 dhcp-leasefile=/run/{site.ont}.leases
 dhcp-range={network[10]},{network[200]},{network.netmask},{LEASE}
-dhcp-option-force=3,{gateway}
+dhcp-option-force=3,{router or gateway}
 dhcp-option-force=6,{gateway}
 dhcp-option-force=12,evilhost
 dhcp-option-force=15,carrier.example
@@ -67,16 +70,17 @@ fi
 """
 
 
-def serve_script(site: Site, generation: int) -> str:
-    """The server moves to this prefix, and knows nothing of earlier leases."""
+def serve_script(site: Site, generation: int, router: IPv4Address | None = None) -> str:
+    """The server moves to this prefix, and knows nothing of earlier leases. router: another of its addresses, to be named."""
     network = site.underlay(generation)
+    also = f"ip address add {router}/{network.prefixlen} dev {site.ont}\n" if router else ""
     return f"""\
 {stop_script(site)}
 rm -f /run/{site.ont}.leases
 ip -4 address flush dev {site.ont}
 ip address add {network[1]}/{network.prefixlen} dev {site.ont}
-cat > /run/{site.ont}.conf <<'END'
-{dnsmasq(site, generation)}END
+{also}cat > /run/{site.ont}.conf <<'END'
+{dnsmasq(site, generation, router)}END
 dnsmasq --conf-file=/run/{site.ont}.conf --pid-file=/run/{site.ont}.pid --log-facility=/var/log/{site.ont}.log --log-dhcp
 """
 
@@ -153,20 +157,12 @@ def ends(site: Site) -> tuple[str, str]:
 
 def shape(site: Site, bits: int | None) -> None:
     """Limit the ONT link to `bits` per second in each direction, or lift the limit."""
-    for cable in ends(site):
-        if bits is None:
-            if rate(site):
-                podman.run(*podman.inside("tc", "qdisc", "del", "dev", cable, "root"), check=False)
-            continue
-        burst = max(bits // 8 // 100, 32 * 1024)  # 10 ms worth: tc-tbf(8) wants rate/HZ at least
-        limit = ["rate", f"{bits}bit", "burst", f"{burst}b", "latency", "50ms"]
-        podman.run(*podman.inside("tc", "qdisc", "replace", "dev", cable, "root", "tbf", *limit))
+    podman.shape(ends(site), bits)
 
 
 def rate(site: Site) -> int | None:
     """The ONT link's limit in bits per second, or None."""
-    found = json.loads(podman.run(*podman.inside("tc", "-j", "qdisc", "show", "dev", ends(site)[0])).stdout)
-    return next((int(each["options"]["rate"]) * 8 for each in found if each["kind"] == "tbf"), None)
+    return podman.rate(ends(site)[0])
 
 
 def parse_rate(text: str) -> int | None:

@@ -228,25 +228,27 @@ def reboot(options: argparse.Namespace) -> None:
         runs = podman.state(member.name) == "running"
         found.append((member, not runs or carrier.plugged(member), carrier.rate(member) if runs else None))
     say(f"rebooting {', '.join(member.name for member in sites)}")
-    podman.podman("stop", "--time", "20", *[PREFIX + member.name for member in sites])
+    podman.stop(*[member.name for member in sites])
     for member, plugged, rate in found:
         site.start(member)
         if rate:
             carrier.shape(member, rate)
         if plugged:
             carrier.plug([member], True)
-    each(site.wait_until_running, sites)
+    each(lambda member: site.wait_until_running(member, options.may_fail), sites)
 
 
 def reinstall(options: argparse.Namespace) -> None:
-    """A site from nothing, maybe from another image, in the place of the one that was there."""
-    (member,) = chosen([options.site])
-    count = size()
     image.build(options.image)
-    podman.podman("stop", "--ignore", "--time", "20", PREFIX + member.name)  # its connections end with it
+    each(lambda member: install(member, options.image, options.manager), chosen(options.site))
+
+
+def install(member: Site, name: str, manager: str) -> None:
+    """A site from nothing, maybe from another image, in the place of the one that was there."""
+    podman.stop(member.name)  # its connections end with it
     podman.remove(member.name)
-    labels = (f"--label={OWNER}={ROOT}", f"--label={COUNT}={count}")
-    site.create(member, image.tag(options.image), STATE, *labels)
+    labels = (f"--label={OWNER}={ROOT}", f"--label={COUNT}={size()}")
+    site.create(member, image.tag(name), STATE, *labels, manager=manager)
     site.start(member)
     site.wait_until_running(member)
     (STATE / "before" / f"{member.name}.json").write_text(json.dumps(site.snapshot(member), indent=1) + "\n")
@@ -364,9 +366,10 @@ def parser() -> argparse.ArgumentParser:
     command = add("images", images, "build an image")
     command.add_argument("name", nargs="?", default=image.SUITE, choices=image.NAMES)
     command.add_argument("--force", action="store_true", help="even if it is current")
-    command = add("reinstall", reinstall, "make a site anew, as an installer would leave it")
-    command.add_argument("site")
+    command = add("reinstall", reinstall, "make sites anew, as an installer would leave them")
+    command.add_argument("site", nargs="+")
     command.add_argument("--image", default=image.SUITE, choices=image.NAMES)
+    command.add_argument("--manager", default="netplan", choices=site.MANAGERS, help="of its network (image: ...-nics)")
     command = add("renumber", renumber, "move the sites' segments to other prefixes, all at once")
     command.add_argument("site", nargs="+")
     command.add_argument("--natural", action="store_true", help="no cable flap: clients notice when the lease ends")
@@ -376,9 +379,13 @@ def parser() -> argparse.ArgumentParser:
         ("resume", suspend, "the broadband works again"),
         ("unplug", plug, "pull the sites' underlay cables"),
         ("plug", plug, "plug the sites' underlay cables in"),
-        ("reboot", reboot, "boot the sites again"),
     ):
         add(name, function, text).add_argument("site", nargs="+")
+    command = add("reboot", reboot, "boot the sites again")
+    command.add_argument("site", nargs="+")
+    command.add_argument(
+        "--may-fail", action="append", default=[], metavar="UNIT", help="no error if it failed at boot"
+    )
     command = add("shape", shape, "limit the ONT link of a site in both directions")
     command.add_argument("site")
     command.add_argument("rate", help="such as 100mbit, or off")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The one image of all roles, from Debian packages only."""
+"""The images of the sites, from Debian packages only: one for all roles, and some for what only one test needs."""
 
 import hashlib
 import io
@@ -21,20 +21,44 @@ PACKAGES = (
     "dnsmasq-base,knot,knot-dnsutils"
 )
 # What a name such as bookworm-firewalls adds; these images are only built when something asks for them.
-VARIANTS = {
-    "": "",
+NETWORK_MANAGERS = "network-manager,ifupdown"
+EXTRA = {
+    SUITE: "",
     # What opens ports, and what else filters packets.
-    "firewalls": ",docker.io,firewalld,ufw,iptables,python3-nftables,nginx-light,redis-server,avahi-daemon",
+    f"{SUITE}-firewalls": "docker.io,firewalld,ufw,iptables,python3-nftables,nginx-light,redis-server,avahi-daemon",
+    # The other network managers and DHCP clients; which one runs is said when a site is made.
+    f"{SUITE}-nics": f"{NETWORK_MANAGERS},isc-dhcp-client,dhcpcd-base",
+    "bullseye-nics": f"{NETWORK_MANAGERS},isc-dhcp-client",
+    "trixie-nics": f"{NETWORK_MANAGERS},dhcpcd-base,linux-sysctl-defaults",
+    # What the source article installs by hand.
+    f"{SUITE}-article": "cron,net-tools,subnetcalc",
+    # NetworkManager with its reader of ifcfg files, which Debian's own is built without.
+    f"{SUITE}-ifcfg": "network-manager",
+    # CentOS 7's network-scripts, which have to be fetched by hand.
+    f"{SUITE}-scripts": "isc-dhcp-client,ipcalc-ng,iputils-arping",
 }
-NAMES = [SUITE, *(f"{SUITE}-{variant}" for variant in VARIANTS if variant)]
+NAMES = list(EXTRA)
+MISSING = {"bullseye": ["wireguard-go"]}  # not in that suite
+HOOKS = {f"{SUITE}-ifcfg": ["ifcfg.sh"], f"{SUITE}-scripts": ["scripts.sh"]}  # run before customize.sh
 
 
-def tag(suite: str = SUITE) -> str:
-    return f"localhost/{NETNS}:{suite}"
+def tag(name: str = SUITE) -> str:
+    return f"localhost/{NETNS}:{name}"
+
+
+def suite_of(name: str) -> str:
+    """Debian's suite of an image."""
+    return name.partition("-")[0]
 
 
 def packages(name: str) -> str:
-    return PACKAGES + VARIANTS[name.partition("-")[2]]
+    found = [*PACKAGES.split(","), *EXTRA[name].split(",")] if EXTRA[name] else PACKAGES.split(",")
+    return ",".join(package for package in found if package not in MISSING.get(suite_of(name), []))
+
+
+def hooks(name: str) -> list[Path]:
+    """Scripts that mmdebstrap runs on the image's root directory."""
+    return [DIRECTORY / hook for hook in [*HOOKS.get(name, []), "customize.sh"]]
 
 
 def skeleton() -> bytes:
@@ -49,9 +73,9 @@ def skeleton() -> bytes:
     return data.getvalue()
 
 
-def recipe(suite: str) -> str:
+def recipe(name: str) -> str:
     """Changes when anything that goes into the image does."""
-    parts = [suite, packages(suite), (DIRECTORY / "customize.sh").read_text()]
+    parts = [name, packages(name), *(hook.read_text() for hook in hooks(name))]
     return hashlib.sha256("\0".join(parts).encode() + skeleton()).hexdigest()[:16]
 
 
@@ -63,32 +87,32 @@ def sources(suite: str) -> list[str]:
     return [str(path) for path in candidates if path.is_file() and suite in path.read_text()]
 
 
-def current(suite: str = SUITE) -> bool:
+def current(name: str = SUITE) -> bool:
     """Is there an image by today's recipe?"""
     label = f'{{{{index .Labels "{LABEL}"}}}}'
-    done = run("podman", "image", "inspect", "--format", label, tag(suite), check=False)
-    return done.returncode == 0 and done.stdout.strip() == recipe(suite)
+    done = run("podman", "image", "inspect", "--format", label, tag(name), check=False)
+    return done.returncode == 0 and done.stdout.strip() == recipe(name)
 
 
-def build(suite: str = SUITE, force: bool = False) -> None:
+def build(name: str = SUITE, force: bool = False) -> None:
     """Build the image unless there is one by today's recipe. LabError with mmdebstrap's last words when that fails."""
-    if not force and current(suite):
+    if not force and current(name):
         return
-    say(f"building the image {tag(suite)} from Debian packages (about two minutes, once)")
+    say(f"building the image {tag(name)} from Debian packages (about two minutes, once)")
     began = time.monotonic()
-    debian = suite.partition("-")[0]
+    debian = suite_of(name)
     with tempfile.TemporaryDirectory(prefix="sitelink-lab-") as directory:
         skeleton_tar, image_tar = Path(directory, "skeleton.tar"), Path(directory, "image.tar")
         skeleton_tar.write_bytes(skeleton())
         done = run(
-            "mmdebstrap", "--quiet", "--variant=minbase", f"--include={packages(suite)}",
+            "mmdebstrap", "--quiet", "--variant=minbase", f"--include={packages(name)}",
             "--dpkgopt=path-exclude=/usr/share/doc/*", "--dpkgopt=path-exclude=/usr/share/man/*",
             "--dpkgopt=path-exclude=/usr/share/locale/*",
-            f"--customize-hook=tar-in {skeleton_tar} /", f"--customize-hook={DIRECTORY}/customize.sh",
+            f"--customize-hook=tar-in {skeleton_tar} /", *[f"--customize-hook={hook}" for hook in hooks(name)],
             debian, str(image_tar), *sources(debian), check=False,
         )  # fmt: skip
         if done.returncode:
             raise LabError(f"mmdebstrap could not build the image:\n{done.stderr[-3000:]}")
-        run("podman", "import", "--quiet", f"--change=LABEL {LABEL}={recipe(suite)}", str(image_tar), tag(suite))
+        run("podman", "import", "--quiet", f"--change=LABEL {LABEL}={recipe(name)}", str(image_tar), tag(name))
     run("podman", "image", "prune", "--force", f"--filter=label={LABEL}")  # the one it replaced
     say(f"image built in {time.monotonic() - began:.0f} s")

@@ -134,6 +134,11 @@ def suspend(site: Site, dead: bool) -> None:
         podman.in_container(NAME, "nft", verb, "element", "inet", "lab", "suspended", f'{{ "{site.home}" }}')
 
 
+def shape(site: Site, bits: int | None) -> None:
+    """Limit the site's broadband to `bits` per second in each direction, or lift the limit."""
+    podman.shape((f"{site.name}.eth0", f"{NAME}.{site.home}"), bits)
+
+
 def suspended() -> list[str]:
     """Names of the dead home networks."""
     found = json.loads(podman.in_container(NAME, "nft", "-j", "list", "set", "inet", "lab", "suspended").stdout)

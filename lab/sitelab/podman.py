@@ -3,14 +3,18 @@
 
 import io
 import json
+import os
 import subprocess
 import sys
 import tarfile
+import time
 from dataclasses import dataclass
 
 from .topology import NETNS, PREFIX
 
 RUN_DIRECTORY = "/run/netns"
+NAMESPACES: dict[str, str] = {}  # by container, as far as known
+CLEANUP = 120.0  # seconds that podman may take to clean up after a container
 
 
 class LabError(Exception):
@@ -83,8 +87,11 @@ def state(name: str) -> str:
 
 
 def network_namespace(name: str) -> str:
-    done = run("podman", "container", "inspect", "--format", "{{.NetworkSettings.SandboxKey}}", PREFIX + name)
-    return done.stdout.strip()
+    """The file of the container's network namespace, which goes away with it. podman is only asked when it has to be."""
+    if not os.path.exists(NAMESPACES.get(name, "")):
+        done = run("podman", "container", "inspect", "--format", "{{.NetworkSettings.SandboxKey}}", PREFIX + name)
+        NAMESPACES[name] = done.stdout.strip()
+    return NAMESPACES[name]
 
 
 def in_container(name: str, *argv: str, **options) -> subprocess.CompletedProcess:
@@ -137,5 +144,41 @@ def start(name: str, nics: list[Nic]) -> None:
     podman("start", PREFIX + name)
 
 
+def stop(*names: str, seconds: int = 20) -> None:
+    """Stop containers, and return when podman has cleaned up after them.
+
+    conmon runs that clean-up when the container has ended, beside us. On a busy machine it would still run when the
+    container is started anew, and take the network of the new one away.
+    """
+    names = tuple(PREFIX + name for name in names if state(name) != "absent")
+    template = "{{.State.ConmonPid}}"
+    found = [run("podman", "container", "inspect", "--format", template, name).stdout.strip() for name in names]
+    for name in names:
+        podman("stop", "--time", str(seconds), name)
+    deadline = time.monotonic() + CLEANUP
+    while any(pid != "0" and os.path.exists(f"/proc/{pid}") for pid in found):
+        if time.monotonic() > deadline:
+            raise LabError(f"podman does not finish with {', '.join(names)}")
+        time.sleep(0.05)
+
+
 def remove(*names: str) -> None:
     podman("rm", "--force", "--ignore", "--time", "0", *[PREFIX + name for name in names])
+
+
+def shape(cables: tuple[str, str], bits: int | None) -> None:
+    """Limit what leaves by each of these cables in the lab's namespace to `bits` per second, or lift the limit."""
+    for cable in cables:
+        if bits is None:
+            if rate(cable):
+                run(*inside("tc", "qdisc", "del", "dev", cable, "root"), check=False)
+            continue
+        burst = max(bits // 8 // 100, 32 * 1024)  # 10 ms worth: tc-tbf(8) wants rate/HZ at least
+        limit = ["rate", f"{bits}bit", "burst", f"{burst}b", "latency", "50ms"]
+        run(*inside("tc", "qdisc", "replace", "dev", cable, "root", "tbf", *limit))
+
+
+def rate(cable: str) -> int | None:
+    """The limit of a cable in bits per second, or None."""
+    found = json.loads(run(*inside("tc", "-j", "qdisc", "show", "dev", cable)).stdout)
+    return next((int(each["options"]["rate"]) * 8 for each in found if each["kind"] == "tbf"), None)

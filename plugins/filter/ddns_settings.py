@@ -6,7 +6,8 @@ import typing as t
 from collections.abc import Mapping
 
 from ansible.errors import AnsibleFilterError
-from ansible_collections.sitelink.tr069.plugins.plugin_utils import _ddns
+from ansible_collections.sitelink.tr069.plugins.plugin_utils import _ddns, _mesh_plan
+from ansible_collections.sitelink.tr069.plugins.plugin_utils._libraries import needs_libraries
 
 DOCUMENTATION = """
 name: ddns_settings
@@ -23,6 +24,17 @@ options:
       - The variables of the role, without their prefix C(ddns_).
     type: dict
     required: true
+  hostvars:
+    description:
+      - The variables of all hosts. Of the sites in C(publish_for), a list among the options, those of the role
+        P(sitelink.tr069.ddns#role) are read.
+    type: dict
+    default: {}
+  site:
+    description:
+      - The name of the site that the settings are for.
+    type: str
+    default: ""
 """
 
 EXAMPLES = """
@@ -43,10 +55,13 @@ _value:
 """
 
 
-def ddns_settings(options: t.Any) -> dict[str, t.Any]:
+def ddns_settings(options: t.Any, hostvars: t.Any = None, site: str = "") -> dict[str, t.Any]:
     if not isinstance(options, Mapping):
         raise AnsibleFilterError("ddns_settings: the options must be a dictionary.")
-    found = _ddns.settings(options)
+    names = options.get("publish_for") or []
+    if not isinstance(names, (list, tuple)):
+        raise AnsibleFilterError("ddns_settings: ddns_publish_for must be a list of sites, such as [site-b].")
+    found = _ddns.settings(options, _mesh_plan.names_to_publish(names, hostvars or {}, site))
     return {**found, "problems": [f"{variable} {predicate}" for variable, predicate in found["problems"]]}
 
 
@@ -54,4 +69,4 @@ class FilterModule:
     """Ansible's entry point."""
 
     def filters(self) -> dict[str, t.Callable]:
-        return {"ddns_settings": ddns_settings}
+        return {"ddns_settings": needs_libraries(ddns_settings)}

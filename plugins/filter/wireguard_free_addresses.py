@@ -7,6 +7,7 @@ import typing as t
 
 from ansible.errors import AnsibleFilterError
 from ansible_collections.sitelink.tr069.plugins.plugin_utils import _validation as validation
+from ansible_collections.sitelink.tr069.plugins.plugin_utils._libraries import needs_libraries
 
 DOCUMENTATION = """
 name: wireguard_free_addresses
@@ -64,4 +65,4 @@ class FilterModule:
     """Ansible's entry point."""
 
     def filters(self) -> dict[str, t.Callable]:
-        return {"wireguard_free_addresses": wireguard_free_addresses}
+        return {"wireguard_free_addresses": needs_libraries(wireguard_free_addresses)}

@@ -6,6 +6,7 @@ import typing as t
 
 from ansible_collections.sitelink.tr069.plugins.plugin_utils import _validation as validation
 from ansible_collections.sitelink.tr069.plugins.plugin_utils._keys import MeshKeys, public_key
+from ansible_collections.sitelink.tr069.plugins.plugin_utils._libraries import needs_libraries
 
 DOCUMENTATION = """
 name: wireguard_keypair
@@ -87,4 +88,4 @@ class FilterModule:
     """Ansible's entry point."""
 
     def filters(self) -> dict[str, t.Callable]:
-        return {"wireguard_keypair": wireguard_keypair}
+        return {"wireguard_keypair": needs_libraries(wireguard_keypair)}

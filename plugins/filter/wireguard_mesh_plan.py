@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from ansible.errors import AnsibleFilterError
 from ansible_collections.sitelink.tr069.plugins.plugin_utils import _mesh_plan
+from ansible_collections.sitelink.tr069.plugins.plugin_utils._libraries import needs_libraries
 
 DOCUMENTATION = """
 name: wireguard_mesh_plan
@@ -71,20 +72,54 @@ _value:
       description:
         - The network of the overlay.
       type: str
+    network6:
+      description:
+        - The IPv6 network of the overlay, or V(null).
+      type: str
     preshared_keys:
       description:
         - Whether every pair of sites has a preshared key. It is derived from the mesh secret, so there must be one.
       type: bool
+    states:
+      description:
+        - Every member of the group with its C(wireguard_mesh_state). Of those that are not V(present) nothing else is read.
+      type: dict
+      sample: {shenzhen: present}
+    external_peers:
+      description:
+        - The peers outside the inventory by name, each with the C(sites) that carry it.
+      type: dict
+      sample:
+        phone:
+          address: 192.168.11.100
+          address6: null
+          allowed_ips: [192.168.11.100/32]
+          endpoint: null
+          key_generation: 1
+          key_source: secret
+          preshared_key: true
+          public_key: mAZmyQRaSzY7yDPIZO8rVRMZPDUZSUTBLsk5Es6A5XM=
+          sites: [shenzhen]
+    inside:
+      description:
+        - The networks that are never the internet, to which no exit forwards a packet.
+      type: list
+      elements: str
     sites:
       description:
-        - Every site by name, sorted.
+        - Every present site by name, sorted.
       type: dict
       sample:
         shenzhen:
           address: 192.168.11.1
+          address6: null
           addresses: [192.168.11.1/24]
           allowed_ips: [192.168.11.1/32, 192.168.1.0/24]
           endpoint: {host: shenzhen.example.com, port: 22000}
+          endpoint_seeds: []
+          exit: null
+          exit_for: []
+          external_endpoint: null
           interface: wg0
           keepalive: 25
           key_generation: 1
@@ -92,8 +127,10 @@ _value:
           lan_gateway: true
           lan_subnets: [192.168.1.0/24]
           mtu: 1420
+          peers_only: []
           port: 22000
           public_key: TrMvSoP4jYQlY6RIzBgbssQqY3vxI2Pi+y71lOWWXX0=
+          uplink: eth0
     problems:
       description:
         - Every fault of the inventory, each with C(site), C(variable) and C(message). The site is V(null) when it is a
@@ -123,4 +160,4 @@ class FilterModule:
     """Ansible's entry point."""
 
     def filters(self) -> dict[str, t.Callable]:
-        return {"wireguard_mesh_plan": wireguard_mesh_plan}
+        return {"wireguard_mesh_plan": needs_libraries(wireguard_mesh_plan)}

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from ansible.errors import AnsibleFilterError
 from ansible_collections.sitelink.tr069.plugins.plugin_utils import _mesh_plan
 from ansible_collections.sitelink.tr069.plugins.plugin_utils import _validation as validation
+from ansible_collections.sitelink.tr069.plugins.plugin_utils._libraries import needs_libraries
 
 DOCUMENTATION = """
 name: wireguard_peers
@@ -16,7 +17,8 @@ version_added: 0.1.0
 author:
   - The sitelink contributors (@sitelink)
 description:
-  - Lists every other site of a plan of P(sitelink.tr069.wireguard_mesh_plan#filter), sorted by name.
+  - Lists the sites of a plan of P(sitelink.tr069.wireguard_mesh_plan#filter) that a site talks to, and the external peers
+    that it carries, sorted by name.
   - With the mesh secret, and if the plan has preshared keys, each peer has its preshared key.
   - Errors never quote the secret.
 options:
@@ -74,11 +76,20 @@ _value:
       description:
         - Where the peer is looked for, C(host) and C(port), or V(null) where nobody knows.
       type: dict
+    seeds:
+      description:
+        - Addresses at which the peer may be found when nobody knows better, each with C(host) and C(port).
+      type: list
+      elements: dict
+    external:
+      description:
+        - Whether the peer is none of the sites.
+      type: bool
     preshared_key:
       description:
         - The preshared key in base64.
       type: str
-      returned: O(secret) is given and the plan has preshared keys
+      returned: O(secret) is given, the plan has preshared keys and the peer is not without
 """
 
 
@@ -101,4 +112,4 @@ class FilterModule:
     """Ansible's entry point."""
 
     def filters(self) -> dict[str, t.Callable]:
-        return {"wireguard_peers": wireguard_peers}
+        return {"wireguard_peers": needs_libraries(wireguard_peers)}

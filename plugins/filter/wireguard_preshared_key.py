@@ -6,6 +6,7 @@ import typing as t
 
 from ansible_collections.sitelink.tr069.plugins.plugin_utils import _validation as validation
 from ansible_collections.sitelink.tr069.plugins.plugin_utils._keys import MeshKeys
+from ansible_collections.sitelink.tr069.plugins.plugin_utils._libraries import needs_libraries
 
 DOCUMENTATION = """
 name: wireguard_preshared_key
@@ -95,4 +96,4 @@ class FilterModule:
     """Ansible's entry point."""
 
     def filters(self) -> dict[str, t.Callable]:
-        return {"wireguard_preshared_key": wireguard_preshared_key}
+        return {"wireguard_preshared_key": needs_libraries(wireguard_preshared_key)}

@@ -6,6 +6,7 @@ import typing as t
 
 from ansible_collections.sitelink.tr069.plugins.plugin_utils import _keys
 from ansible_collections.sitelink.tr069.plugins.plugin_utils import _validation as validation
+from ansible_collections.sitelink.tr069.plugins.plugin_utils._libraries import needs_libraries
 
 DOCUMENTATION = """
 name: wireguard_public_key
@@ -49,4 +50,4 @@ class FilterModule:
     """Ansible's entry point."""
 
     def filters(self) -> dict[str, t.Callable]:
-        return {"wireguard_public_key": wireguard_public_key}
+        return {"wireguard_public_key": needs_libraries(wireguard_public_key)}

@@ -3,13 +3,13 @@
 
 from __future__ import annotations
 
+import shlex
 import typing as t
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from ansible_collections.sitelink.tr069.plugins.plugin_utils import _validation as validation
+from ansible_collections.sitelink.tr069.plugins.plugin_utils._libraries import AddrFormatError, IPNetwork
 from ansible_collections.sitelink.tr069.plugins.plugin_utils._validation import Fault, quote
-from netaddr import IPNetwork
-from netaddr.core import AddrFormatError
 
 # The names that NewFuture/DDNS 4.2 gives its providers, each once. "debug" is left out: it publishes nothing.
 PROVIDERS = (
@@ -51,12 +51,13 @@ def token_fault(name: str, given: bool) -> str | None:
     return f"is missing. Write the {what} for {name}, in a vaulted file."
 
 
-def settings(options: Mapping[str, t.Any]) -> dict[str, t.Any]:
+def settings(options: Mapping[str, t.Any], peers: Iterable[Mapping[str, t.Any]] = ()) -> dict[str, t.Any]:
     """``{"problems": [...], "names": [...], "client": {...}, "interval": seconds}`` of one site.
 
     problems: pairs of a variable and a predicate about it, without secrets; names: what ``sitelink ddns`` supervises,
     public; client: the configuration of the client, with the tokens. The options are the role's variables without their
-    prefix.
+    prefix. peers: the sites whose names are published here while they cannot do it themselves, each with ``site`` and its
+    own options; what is wrong with these is told of that site.
     """
     problems: list[tuple[str, str]] = []
     entries: list[dict[str, t.Any]] = []
@@ -115,7 +116,25 @@ def settings(options: Mapping[str, t.Any]) -> dict[str, t.Any]:
                 "networks": networks[family],
             }
         )
-        providers.append(_client_entry(entry, interfaces[family], networks[family]))
+        of = [str(interfaces[family]), *(["--ipv6"] if family == "ipv6" else [])]
+        providers.append(_client_entry(entry, of, networks[family]))
+    for peer in peers:
+        account = {key: peer[key] for key in ("provider", "id", "token", "endpoint", "ttl", "line", "extra")}
+        faults: list[tuple[str, str]] = []
+        entry = _Entry({**account, "name": peer["hostname"], "family": "ipv4"}, "ddns_hostname").read(faults)
+        if faults or any(entry[key] is None for key in ("provider", "name")):
+            continue
+        names.append(
+            {
+                "name": entry["name"],
+                "kind": "A",
+                "provider": entry["provider"],
+                "interface": interfaces["ipv4"],
+                "networks": networks["ipv4"],
+                "peer": peer["site"],
+            }
+        )
+        providers.append(_client_entry(entry, ["--peer", peer["site"]], networks["ipv4"]))
     client = {
         "ssl": options["ca_file"] or True,  # never "auto", which ends up in sending the token unverified
         "cache": False,  # sitelink ddns knows what is published, by asking the zone's servers
@@ -209,10 +228,13 @@ def _credential_fault(key: str, name: str, value: str | None) -> str | None:
     return token_fault(name, value is not None)
 
 
-def _client_entry(entry: Mapping[str, t.Any], interface: str, networks: list[str]) -> dict[str, t.Any]:
-    """One entry of the client for each name and family: in a list of names one failure hides another."""
+def _client_entry(entry: Mapping[str, t.Any], of: list[str], networks: list[str]) -> dict[str, t.Any]:
+    """One entry of the client for each name and family: in a list of names one failure hides another.
+
+    of: whose address, as arguments of ``sitelink address``.
+    """
     ipv4 = entry["family"] == "ipv4"
-    command = ["/usr/local/sbin/sitelink", "address", interface, *([] if ipv4 else ["--ipv6"])]
+    command = ["/usr/local/sbin/sitelink", "address", *map(shlex.quote, of)]
     rule = "shell:" + " ".join(command + [f"--network {network}" for network in networks])
     found = {
         "provider": entry["provider"],

@@ -12,10 +12,12 @@ import binascii
 import functools
 import re
 
-from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.hmac import HMAC
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from ansible_collections.sitelink.tr069.plugins.plugin_utils._libraries import (
+    HKDF,
+    HMAC,
+    SHA256,
+    X25519PrivateKey,
+)
 
 KEY_BYTES = 32
 SECRET_MIN_CHARACTERS = 32

@@ -15,26 +15,48 @@ from ansible.module_utils.common.text.converters import to_text
 from ansible_collections.sitelink.tr069.plugins.plugin_utils import _ddns
 from ansible_collections.sitelink.tr069.plugins.plugin_utils import _validation as validation
 from ansible_collections.sitelink.tr069.plugins.plugin_utils._keys import MeshKeys, public_key
+from ansible_collections.sitelink.tr069.plugins.plugin_utils._libraries import IPAddress, IPNetwork
 from ansible_collections.sitelink.tr069.plugins.plugin_utils._validation import Fault, quote
 from jinja2 import Undefined
-from netaddr import IPAddress, IPNetwork
 
 # Role defaults of other hosts are not in hostvars, so the plan has its own. They equal meta/argument_specs.yml;
 # None and "" stand for "not given".
 DEFAULTS: dict[str, t.Any] = {
     "tr069_interface": "eth1",
     "tr069_networks": ["10.0.0.0/7"],
+    "tr069_table": 305,
+    "tr069_fwmark": "0x131",
+    "tr069_rule_priority": 305,
+    "tr069_gateway_source": "first_host",
+    "tr069_gateway_state": "present",
     "wireguard_mesh_group": "sites",
+    "wireguard_mesh_state": "present",
     "wireguard_mesh_name": "sitelink",
     "wireguard_mesh_network": "192.168.11.0/24",
+    "wireguard_mesh_network6": "",
     "wireguard_mesh_address": None,
+    "wireguard_mesh_address6": "",
     "wireguard_mesh_interface": "wg0",
     "wireguard_mesh_port": 22000,
-    "wireguard_mesh_mtu": 1420,
+    "wireguard_mesh_mtu": None,
+    "wireguard_mesh_underlay_mtu": 1500,
     "wireguard_mesh_keepalive": 25,
     "wireguard_mesh_lan_subnets": [],
     "wireguard_mesh_lan_gateway": False,
+    "wireguard_mesh_peers_only": [],
+    "wireguard_mesh_external_peers": [],
+    "wireguard_mesh_external_endpoint": "",
+    "wireguard_mesh_uplink": "eth0",
+    "wireguard_mesh_exits": [],
+    "wireguard_mesh_exit_when": "never",
+    "wireguard_mesh_exit_for": [],
+    "wireguard_mesh_exit_targets": ["223.5.5.5", "119.29.29.29", "180.76.76.76"],
+    "wireguard_mesh_exit_resolvers": ["223.5.5.5", "119.29.29.29"],
+    "wireguard_mesh_exit_return_after": 20,
+    "wireguard_mesh_exit_table": 306,
+    "wireguard_mesh_exit_rule_priority": 306,
     "wireguard_mesh_endpoint": "",
+    "wireguard_mesh_endpoint_seeds": [],
     "wireguard_mesh_secret": "",
     "wireguard_mesh_private_key": "",
     "wireguard_mesh_public_key": "",
@@ -47,6 +69,7 @@ DEFAULTS: dict[str, t.Any] = {
     "ddns_token": "",
     "ddns_state": "present",
     "tr069_firewall_allow": [],
+    "tr069_firewall_state": "present",
     "ddns_ttl": 0,
     "ddns_line": "",
     "ddns_extra": {},
@@ -55,23 +78,63 @@ DEFAULTS: dict[str, t.Any] = {
     "ddns_ipv6_networks": ["2000::/3"],
     "ddns_providers": [],
     "ddns_interval": 30,
+    "ddns_publish_for": [],
     "ansible_host": "",
 }
+
+# Bytes that WireGuard adds to a packet when the underlay speaks IPv6; 20 fewer on IPv4, which the underlay speaks.
+OVERHEAD = 80
+OVERHEAD_IPV4 = 60
+
+# The UDP port on which the daemons of the sites talk to each other inside the mesh (sitelink/tell.py).
+DAEMON_PORT = 22069
+
+# What is never the internet (RFC 6890): no exit forwards a packet to there.
+_INSIDE = (
+    "0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.168.0.0/16",
+    "224.0.0.0/3",
+)  # fmt: skip
+
+# A site that is planned or absent is in nobody's files, and nothing else of it is read.
+STATES = ("present", "planned", "absent")
 
 _READERS: dict[str, t.Callable[[t.Any], t.Any]] = {
     "tr069_interface": validation.interface,
     "tr069_networks": validation.underlay_networks,
+    "tr069_table": validation.routing_table,
+    "tr069_fwmark": validation.mark,
+    "tr069_rule_priority": validation.integer(1, 32765),  # 0, 32766 and 32767 are the kernel's own
+    "tr069_gateway_source": validation.gateway_source,
+    "tr069_gateway_state": validation.choice("present", "absent"),
     "wireguard_mesh_group": str,
+    "wireguard_mesh_state": lambda value: value,  # read first, see _states
     "wireguard_mesh_name": validation.mesh_name,
     "wireguard_mesh_network": validation.overlay_network,
+    "wireguard_mesh_network6": validation.overlay_network6,
     "wireguard_mesh_address": validation.address,
+    "wireguard_mesh_address6": validation.address6,
     "wireguard_mesh_interface": validation.interface,
     "wireguard_mesh_port": validation.integer(1, 65535),
     "wireguard_mesh_mtu": validation.integer(1280, 9000),  # IPv6 needs 1280; jumbo frames end near 9000
+    "wireguard_mesh_underlay_mtu": validation.integer(1280 + OVERHEAD, 9000 + OVERHEAD),
     "wireguard_mesh_keepalive": validation.integer(1, 65535),  # 16 bits in wg(8); 0 would hide a dead peer
     "wireguard_mesh_lan_subnets": validation.lan_subnets,
     "wireguard_mesh_lan_gateway": validation.truth,
+    "wireguard_mesh_peers_only": validation.site_names,
+    "wireguard_mesh_external_peers": validation.external_peers,
+    "wireguard_mesh_external_endpoint": validation.endpoint,
+    "wireguard_mesh_uplink": validation.interface,
+    "wireguard_mesh_exits": validation.site_names,
+    "wireguard_mesh_exit_when": validation.choice("never", "broadband_down", "always"),
+    "wireguard_mesh_exit_for": validation.site_names,
+    "wireguard_mesh_exit_targets": validation.addresses,
+    "wireguard_mesh_exit_resolvers": validation.addresses,
+    "wireguard_mesh_exit_return_after": validation.integer(5, 3600),
+    "wireguard_mesh_exit_table": validation.routing_table,
+    # Behind the underlay's own, with the next number free as well.
+    "wireguard_mesh_exit_rule_priority": validation.integer(2, 32764),
     "wireguard_mesh_endpoint": validation.endpoint_host,
+    "wireguard_mesh_endpoint_seeds": validation.addresses,
     "wireguard_mesh_secret": validation.mesh_secret,
     "wireguard_mesh_private_key": validation.private_key,
     "wireguard_mesh_public_key": validation.public_key,
@@ -83,7 +146,9 @@ _READERS: dict[str, t.Callable[[t.Any], t.Any]] = {
     "ddns_id": validation.secret_text,  # no secret, but an operator may have put the token here
     "ddns_token": validation.secret_text,
     "ddns_state": validation.choice("present", "absent"),
+    "ddns_publish_for": validation.site_names,
     "tr069_firewall_allow": validation.firewall_allow,
+    "tr069_firewall_state": validation.choice("present", "absent"),
     "ansible_host": validation.connection_address,
 }
 
@@ -113,9 +178,16 @@ _PER_SITE = frozenset(
         "hostvars",
         "inventory_hostname",
         "tr069_firewall_allow",
+        "tr069_gateway_source",
         "wireguard_mesh_address",
+        "wireguard_mesh_address6",
         "wireguard_mesh_endpoint",
+        "wireguard_mesh_endpoint_seeds",
+        "wireguard_mesh_exit_for",
+        "wireguard_mesh_exits",
+        "wireguard_mesh_external_endpoint",
         "wireguard_mesh_lan_subnets",
+        "wireguard_mesh_peers_only",
         "wireguard_mesh_private_key",
         "wireguard_mesh_public_key",
     }
@@ -125,6 +197,7 @@ _PER_SITE = frozenset(
 _SAME_EVERYWHERE = {
     "wireguard_mesh_name": "keys are derived from it",
     "wireguard_mesh_network": "all sites are in one overlay",
+    "wireguard_mesh_network6": "all sites are in one overlay",
     "wireguard_mesh_preshared_keys": "both ends of a tunnel need the same preshared key or none",
     "wireguard_mesh_keepalive": "a site takes a peer for dead by its own keepalive",
     "tr069_networks": "a site takes an address for a peer's only when it is in there",
@@ -149,7 +222,12 @@ class _Report:
     def problems(self) -> list[dict[str, str | None]]:
         """A shared variable's fault that every site has is one problem, without a site of its own."""
         problems = []
-        for (variable, predicate), sites in self._found.items():
+        # What such a site seems to lack may well stand in the file that could not be read.
+        unread = {site for (variable, _predicate), sites in self._found.items() if variable == "hostvars" for site in sites}
+        for (variable, predicate), found in self._found.items():
+            sites = [site for site in found if variable == "hostvars" or site not in unread]
+            if found and not sites:
+                continue
             if len(sites) == len(self._sites) != 1 and variable not in _PER_SITE:
                 everyone = f"All {len(sites)} sites: " if sites else ""
                 problems.append((None, variable, f"{everyone}{variable} {predicate}"))
@@ -167,15 +245,19 @@ def _shown(site: str) -> str:
 class _Site:
     """One site's variables: values that could be read, the rest reported. A default for what is not given."""
 
-    def __init__(self, name: str, hostvars: Mapping[str, t.Any], report: _Report) -> None:
+    def __init__(
+        self, name: str, hostvars: Mapping[str, t.Any], variables: Mapping[str, t.Any] | None, report: _Report
+    ) -> None:
+        """
+        :param variables: the site's own of hostvars; None when they cannot be read, because a file of them cannot be
+            decrypted or parsed. The message of that error may hold its text.
+        """
         self.name = name
         self._report = report
         self._values: dict[str, t.Any] = {}
         self._faulty: set[str] = set()
         self._given: set[str] = set()
-        try:
-            variables = hostvars[name]
-        except Exception:  # noqa: BLE001 - a vars file that cannot be decrypted or parsed; the message may hold its text
+        if variables is None:
             variables = {}
             self.fault("hostvars", "cannot be read. Look at: ansible-inventory --host " + _shown(name))
         for variable, default in DEFAULTS.items():
@@ -267,12 +349,16 @@ def build(site_names: Iterable[str], hostvars: Mapping[str, t.Any], group: str =
     :param hostvars: every site's variables, by name.
     :param group: the group's name, for messages.
     """
-    names = sorted({str(name) for name in site_names})
+    variables = {name: _variables(hostvars, name) for name in sorted({str(name) for name in site_names})}
+    states, unknown = _states(variables)
+    names = [name for name, state in states.items() if state == "present"]
     report = _Report(names)
-    sites = [_Site(name, hostvars, report) for name in names]
+    for name, predicate in unknown.items():
+        report.add(name, "wireguard_mesh_state", predicate)
+    sites = [_Site(name, hostvars, variables[name], report) for name in names]
     warnings: list[str] = []
 
-    if not names:
+    if not states:
         report.add_for_mesh(
             "wireguard_mesh_group", f"is {group}, and the inventory has no site in that group. Put the sites into it."
         )
@@ -280,51 +366,388 @@ def build(site_names: Iterable[str], hostvars: Mapping[str, t.Any], group: str =
     settings = _settings(sites)
     _check_networks(sites, settings, report)
     _check_addresses(sites, settings["wireguard_mesh_network"])
+    addresses6 = _addresses6(sites, settings, report)
     _check_lans(sites, settings)
     endpoints = _endpoints(sites, settings, warnings)
     _check_ddns(sites)
+    _check_publish_for(sites, states, group)
     _check_firewall(sites, settings["tr069_networks"])
+    _check_ports_and_mtus(sites)
+    _check_peers_only(sites, states)
     keys = _keys(sites, settings, warnings)
+    external = _external_peers(sites, states, settings, keys, addresses6)
+    _check_exits(sites, states, settings)
 
     for site in sites:
         if site.get("wireguard_mesh_lan_gateway") and not site.get("wireguard_mesh_lan_subnets"):
             warnings.append(
                 f"{_shown(site.name)}: wireguard_mesh_lan_gateway is true, but wireguard_mesh_lan_subnets names no LAN."
             )
-    overlay = settings["wireguard_mesh_network"]
+    overlay, overlay6 = settings["wireguard_mesh_network"], settings["wireguard_mesh_network6"]
     return {
         "group": group,
         "mesh": settings["wireguard_mesh_name"],
         "network": str(overlay) if overlay else None,
+        "network6": str(overlay6) if overlay6 else None,
         "preshared_keys": bool(settings["wireguard_mesh_preshared_keys"])
         and any(site.gave("wireguard_mesh_secret") for site in sites),
-        "sites": {site.name: _public(site, overlay, keys[site.name], endpoints[site.name]) for site in sites},
+        "sites": {
+            site.name: _public(site, overlay, overlay6, addresses6.get(site.name), keys[site.name], endpoints[site.name])
+            for site in sites
+        },
+        "external_peers": external,
+        "inside": [str(item) for item in _inside(sites, settings)],
+        "states": states,
         "problems": report.problems(),
         "warnings": sorted(warnings),
     }
 
 
 def _public(
-    site: _Site, overlay: IPNetwork | None, key: tuple[str | None, str | None], endpoint: dict[str, t.Any] | None
+    site: _Site,
+    overlay: IPNetwork | None,
+    overlay6: IPNetwork | None,
+    address6: IPAddress | None,
+    key: tuple[str | None, str | None],
+    endpoint: dict[str, t.Any] | None,
 ) -> dict[str, t.Any]:
     """What every other site may know of a site."""
     address = site.get("wireguard_mesh_address")
     lans = [str(lan) for lan in site.get("wireguard_mesh_lan_subnets") or []]
     return {
         "address": str(address) if address else None,
-        "addresses": [f"{address}/{overlay.prefixlen}"] if address and overlay else [],
-        "allowed_ips": ([str(IPNetwork(address))] if address else []) + lans,
+        "address6": str(address6) if address6 else None,
+        "addresses": ([f"{address}/{overlay.prefixlen}"] if address and overlay else [])
+        + ([f"{address6}/{overlay6.prefixlen}"] if address6 and overlay6 else []),
+        "allowed_ips": [str(IPNetwork(item)) for item in (address, address6) if item] + lans,
         "endpoint": endpoint,
+        "exit": _exit(site),
+        "exit_for": sorted(set(site.get("wireguard_mesh_exit_for") or [])),
+        "external_endpoint": site.get("wireguard_mesh_external_endpoint"),
+        "endpoint_seeds": [
+            {"host": str(seed), "port": site.get("wireguard_mesh_port")}
+            for seed in site.get("wireguard_mesh_endpoint_seeds") or []
+        ],
         "interface": site.get("wireguard_mesh_interface"),
         "keepalive": site.get("wireguard_mesh_keepalive"),
         "key_generation": site.get("wireguard_mesh_key_generation"),
         "key_source": key[0],
         "lan_gateway": site.get("wireguard_mesh_lan_gateway"),
         "lan_subnets": lans,
-        "mtu": site.get("wireguard_mesh_mtu"),
+        "mtu": site.get("wireguard_mesh_mtu") or (site.get("wireguard_mesh_underlay_mtu") or 1500) - OVERHEAD,
+        "peers_only": sorted(set(site.get("wireguard_mesh_peers_only") or [])),
         "port": site.get("wireguard_mesh_port"),
         "public_key": key[1],
+        "uplink": site.get("wireguard_mesh_uplink"),
     }
+
+
+def _exit(site: _Site) -> dict[str, t.Any] | None:
+    """What a site needs to use the internet of others, or None where it never does."""
+    when = site.get("wireguard_mesh_exit_when")
+    if when not in ("broadband_down", "always"):
+        return None
+    return {
+        "when": when,
+        "sites": list(dict.fromkeys(site.get("wireguard_mesh_exits") or [])),
+        "targets": [str(item) for item in site.get("wireguard_mesh_exit_targets") or []],
+        "resolvers": [str(item) for item in site.get("wireguard_mesh_exit_resolvers") or []],
+        "return_after": site.get("wireguard_mesh_exit_return_after"),
+        "table": site.get("wireguard_mesh_exit_table"),
+        "priority": site.get("wireguard_mesh_exit_rule_priority"),
+    }
+
+
+def _variables(hostvars: Mapping[str, t.Any], name: str) -> Mapping[str, t.Any] | None:
+    try:
+        return hostvars[name]
+    except Exception:  # noqa: BLE001 - see _Site
+        return None
+
+
+def _states(variables: Mapping[str, Mapping[str, t.Any] | None]) -> tuple[dict[str, str], dict[str, str]]:
+    """Every site's state, and what is wrong with those that cannot be read; such a site is taken for present."""
+    read = validation.choice(*STATES)
+    states, unknown = {}, {}
+    for name, given in variables.items():
+        states[name] = "present"
+        try:
+            value = _plain(given["wireguard_mesh_state"]) if given and "wireguard_mesh_state" in given else None
+        except Exception:  # noqa: BLE001 - an error in a template or a vault; told when the site is read
+            value = None
+        if value is None or value == "":
+            continue
+        try:
+            states[name] = read(value)
+        except Fault as fault:
+            unknown[name] = str(fault)
+    return states, unknown
+
+
+def _check_ports_and_mtus(sites: list[_Site]) -> None:
+    for site in sites:
+        if site.get("wireguard_mesh_port") == DAEMON_PORT:
+            site.fault(
+                "wireguard_mesh_port",
+                f"is {DAEMON_PORT}, on which the sites talk to each other inside the mesh. Write another, such as 22000.",
+            )
+        mtu, underlay = site.get("wireguard_mesh_mtu"), site.get("wireguard_mesh_underlay_mtu")
+        if mtu and underlay and mtu > underlay - OVERHEAD_IPV4:
+            site.fault(
+                "wireguard_mesh_mtu",
+                f"is {mtu}, which does not fit into the underlay's {underlay} (wireguard_mesh_underlay_mtu). Leave it "
+                f"out: {underlay - OVERHEAD} follows from the underlay's.",
+            )
+
+
+def _check_peers_only(sites: list[_Site], states: dict[str, str]) -> None:
+    wanted = {site.name: site.get("wireguard_mesh_peers_only") or [] for site in sites}
+    for site in sites:
+        for name in wanted[site.name]:
+            if name == site.name or name not in states:
+                what = "the site itself" if name == site.name else "no site of the inventory"
+                site.fault(
+                    "wireguard_mesh_peers_only",
+                    f"names {quote(name)}, which is {what}. Write the names of the sites that this one talks to.",
+                )
+            elif wanted.get(name) and site.name not in wanted[name]:
+                site.fault(
+                    "wireguard_mesh_peers_only",
+                    f"names {_shown(name)}, whose own wireguard_mesh_peers_only does not name this site. Write each of the "
+                    "two into the other's, or leave it out here.",
+                )
+
+
+def _inside(sites: list[_Site], settings: dict[str, t.Any]) -> list[IPNetwork]:
+    """The networks that are never the internet: what nobody's is, the carrier's, the overlay, and every LAN."""
+    overlay = settings["wireguard_mesh_network"]
+    found = {IPNetwork(item) for item in _INSIDE} | {*(settings["tr069_networks"] or [])} | ({overlay} if overlay else set())
+    for site in sites:
+        found.update(site.get("wireguard_mesh_lan_subnets") or [])
+        for entry in site.get("wireguard_mesh_external_peers") or []:
+            found.update(entry["lan_subnets"])
+    return sorted(found)
+
+
+def _check_exits(sites: list[_Site], states: dict[str, str], settings: dict[str, t.Any]) -> None:
+    """Internet through another site: both ends want it, and can do it."""
+    known = {site.name: site for site in sites}
+    underlay = [*map(IPNetwork, _INSIDE), *(settings["tr069_networks"] or [])]
+    # What this site names, and what the other has to say for it.
+    ends = (("wireguard_mesh_exits", "wireguard_mesh_exit_for"), ("wireguard_mesh_exit_for", "wireguard_mesh_exits"))
+    for site in sites:
+        for variable, other_variable in ends:
+            for name in dict.fromkeys(site.get(variable) or []):
+                if name in states and name not in known:  # planned or absent
+                    continue
+                if name not in known or name == site.name:
+                    what = "the site itself" if name == site.name else "no site of the inventory"
+                    others = [other for other in known if other != site.name]
+                    site.fault(variable, f"names {quote(name)}, which is {what}. {_known(others)}")
+                    continue
+                other = known[name]
+                lists = [item.get("wireguard_mesh_peers_only") or [] for item in (site, other)]
+                if (lists[0] and name not in lists[0]) or (lists[1] and site.name not in lists[1]):
+                    site.fault(
+                        variable,
+                        f"names {_shown(name)}, with which this site has no tunnel (wireguard_mesh_peers_only). Add each of "
+                        "the two to the other's wireguard_mesh_peers_only, or leave it out here.",
+                    )
+                elif site.name not in (other.get(other_variable) or []) and not other.is_faulty(other_variable):
+                    site.fault(
+                        variable,
+                        f"names {_shown(name)}, whose {other_variable} does not name this site. Both sides have to want it: "
+                        f"write {_shown(site.name)} into {other_variable} of {_shown(name)}, or leave it out here.",
+                    )
+        when = site.get("wireguard_mesh_exit_when")
+        if site.get("wireguard_mesh_exit_for"):
+            _check_exit(site, when)
+        if when in ("broadband_down", "always"):
+            _check_exit_use(site, when, underlay)
+
+
+def _check_exit(site: _Site, when: str) -> None:
+    if site.get("tr069_firewall_state") == "absent":
+        site.fault(
+            "wireguard_mesh_exit_for",
+            "is set, but tr069_firewall_state is absent: nothing would keep the others' packets to the internet alone. Write "
+            "present there, or leave this out.",
+        )
+    if when == "always":
+        site.fault(
+            "wireguard_mesh_exit_when",
+            "is always, but others use this site's own broadband (wireguard_mesh_exit_for). Write broadband_down, or empty "
+            "wireguard_mesh_exit_for.",
+        )
+    _check_uplink(site)
+
+
+def _check_uplink(site: _Site) -> None:
+    for variable in ("tr069_interface", "wireguard_mesh_interface"):
+        if site.get(variable) is not None and site.get("wireguard_mesh_uplink") == site.get(variable):
+            site.fault(
+                "wireguard_mesh_uplink",
+                f"is also {variable}. Write the NIC of this site's own broadband, which `ip route show default` names.",
+            )
+
+
+def _check_exit_use(site: _Site, when: str, inside: list[IPNetwork]) -> None:
+    _check_uplink(site)
+    if not site.get("wireguard_mesh_exits") and not site.is_faulty("wireguard_mesh_exits"):
+        site.fault(
+            "wireguard_mesh_exit_when",
+            f"is {when}, but wireguard_mesh_exits names no site. Write the sites whose internet this one may use, or never.",
+        )
+    for variable in ("wireguard_mesh_exit_targets", "wireguard_mesh_exit_resolvers"):
+        for address in site.get(variable) or []:
+            if any(address in item for item in inside):
+                site.fault(
+                    variable,
+                    f"holds {address}, which is not on the internet. Write public addresses, such as 223.5.5.5.",
+                )
+    if site.get("wireguard_mesh_exit_targets") == []:
+        site.fault(
+            "wireguard_mesh_exit_targets",
+            "is empty, so that nothing shows whether the internet is there. Write some public addresses, such as "
+            "[223.5.5.5, 119.29.29.29].",
+        )
+    if site.get("tr069_table") is not None and site.get("wireguard_mesh_exit_table") == site.get("tr069_table"):
+        site.fault(
+            "wireguard_mesh_exit_table",
+            f"is {site.get('tr069_table')}, the table of the way into the underlay (tr069_table). Write another, such as 306.",
+        )
+    first, own = site.get("wireguard_mesh_exit_rule_priority"), site.get("tr069_rule_priority")
+    if first and own and first <= own:
+        site.fault(
+            "wireguard_mesh_exit_rule_priority",
+            f"is {first}, which comes before the rules of the underlay (tr069_rule_priority: {own}). Write a larger number, "
+            f"such as {own + 1}.",
+        )
+
+
+def are_peers(name: str, one: Mapping[str, t.Any], other_name: str, other: Mapping[str, t.Any]) -> bool:
+    """Whether two sites of a plan talk to each other."""
+    return (not one["peers_only"] or other_name in one["peers_only"]) and (
+        not other["peers_only"] or name in other["peers_only"]
+    )
+
+
+def external_end(name: str) -> str:
+    """What the keys of an external peer are derived from. No site can have this name, because of the space."""
+    return f"external peer {name}"
+
+
+def _external_peers(
+    sites: list[_Site],
+    states: dict[str, str],
+    settings: dict[str, t.Any],
+    keys: dict[str, tuple[str | None, str | None]],
+    addresses6: dict[str, IPAddress],
+) -> dict[str, dict[str, t.Any]]:
+    """The peers that are no sites, by name, each with the sites that carry it."""
+    variable = "wireguard_mesh_external_peers"
+    overlay, overlay6 = settings["wireguard_mesh_network"], settings["wireguard_mesh_network6"]
+    owners6 = {address: name for name, address in addresses6.items()}
+    by_site = {site.name: site for site in sites}
+    found: dict[str, dict[str, t.Any]] = {}
+    first: dict[str, _Site] = {}
+    addresses = {site.get("wireguard_mesh_address"): site.name for site in sites if site.get("wireguard_mesh_address")}
+    lans = [(lan, site.name) for site in sites for lan in site.get("wireguard_mesh_lan_subnets") or []]
+    owners = {key: name for name, (_source, key) in keys.items() if key}
+    free = validation.free_addresses(overlay, set(addresses)) if overlay else iter(())
+    for site in sites:
+        for entry in site.get(variable) or []:
+            name = entry["name"]
+            for other in entry["sites"]:
+                if other not in states:
+                    site.fault(
+                        variable,
+                        f"holds {name} on {quote(other)}, which is no site of the inventory. Correct its sites.",
+                    )
+            if entry["sites"] and site.name not in entry["sites"]:
+                continue
+            if name in found:
+                if found[name]["entry"] != entry:
+                    site.fault(
+                        variable,
+                        f"holds {name} otherwise than on {_shown(first[name].name)}. Write each external peer once, in "
+                        "group_vars/all, and the sites that carry it into its sites.",
+                    )
+                found[name]["sites"].append(site.name)
+                continue
+            first[name] = site
+            found[name] = {"entry": entry, "sites": [site.name], "public_key": entry["public_key"]}
+            if name in states:
+                site.fault(variable, f"holds {name}, which is the name of a site. Give the external peer another name.")
+            address = entry["address"]
+            suggestion = f"a free address of {overlay}, such as {next(free, None)}"
+            if overlay and (address not in overlay or address in (overlay.network, overlay.broadcast)):
+                site.fault(
+                    variable,
+                    f"holds {name} with {address}, which no host of the overlay {overlay} can have. Write {suggestion}.",
+                )
+            elif address in addresses:
+                site.fault(
+                    variable,
+                    f"holds {name} with {address}, which {_shown(addresses[address])} already has. Write {suggestion}.",
+                )
+            addresses.setdefault(address, name)
+            address6 = _same_host(address, overlay, overlay6)
+            if address6 and owners6.setdefault(address6, name) != name:
+                site.fault(
+                    variable,
+                    f"holds {name}, whose IPv6 address would be {address6}, which {_shown(owners6[address6])} already has "
+                    "(wireguard_mesh_address6). Give one of the two another.",
+                )
+            found[name]["address6"] = address6
+            for lan in entry["lan_subnets"]:
+                others = [(overlay, "the overlay")] if overlay else []
+                others += [(item, "the carrier's network") for item in settings["tr069_networks"] or [] if item in lan]
+                others += [(item, _shown(owner)) for item, owner in lans]
+                clash = next(((item, whose) for item, whose in others if _overlap(lan, item)), None)
+                if clash:
+                    site.fault(
+                        variable,
+                        f"holds {name} with the network {lan}, which overlaps {clash[0]} ({clash[1]}). Renumber one of the two.",
+                    )
+                lans.append((lan, name))
+            if found[name]["public_key"] is None:
+                found[name]["public_key"] = _external_key(site, name, entry, settings["wireguard_mesh_name"], variable)
+            key = found[name]["public_key"]
+            if key is not None and owners.setdefault(key, name) != name:
+                site.fault(
+                    variable,
+                    f"holds {name} with the public key that {_shown(owners[key])} already has. Each needs its own.",
+                )
+    return {
+        name: {
+            "address": str(item["entry"]["address"]),
+            "address6": str(item["address6"]) if item["address6"] else None,
+            "allowed_ips": [
+                *(str(IPNetwork(each)) for each in (item["entry"]["address"], item["address6"]) if each),
+                *map(str, item["entry"]["lan_subnets"]),
+            ],
+            "endpoint": item["entry"]["endpoint"],
+            "key_generation": item["entry"]["key_generation"],
+            "key_source": "public_key" if item["entry"]["public_key"] else "secret",
+            "preshared_key": item["entry"]["preshared_key"],
+            "public_key": item["public_key"],
+            "sites": [site for site in sorted(item["sites"]) if site in by_site],
+        }
+        for name, item in sorted(found.items())
+    }
+
+
+def _external_key(site: _Site, name: str, entry: dict[str, t.Any], mesh: str | None, variable: str) -> str | None:
+    secret = site.get("wireguard_mesh_secret")
+    if secret and mesh:
+        return public_key(MeshKeys(secret, mesh).private_key(external_end(name), entry["key_generation"]))
+    if not site.gave("wireguard_mesh_secret"):
+        site.fault(
+            variable,
+            f"holds {name} without public_key, and there is no wireguard_mesh_secret to derive one from. Write its public_key.",
+        )
+    return None
 
 
 def _check_names(sites: list[_Site], group: str) -> None:
@@ -434,6 +857,53 @@ def _check_addresses(sites: list[_Site], overlay: IPNetwork | None) -> None:
             owners[address] = site.name
 
 
+def _same_host(address: IPAddress | None, overlay: IPNetwork | None, overlay6: IPNetwork | None) -> IPAddress | None:
+    """The IPv6 address with the host number of an IPv4 one: 192.168.11.3 gives fd5c:1d2e:3f40::3."""
+    if address is None or overlay is None or overlay6 is None or address not in overlay or overlay6.size < overlay.size:
+        return None
+    return IPAddress(overlay6.first + int(address) - overlay.first, version=6)
+
+
+def _addresses6(sites: list[_Site], settings: dict[str, t.Any], report: _Report) -> dict[str, IPAddress]:
+    """Each site's IPv6 address in the overlay; empty where there is no wireguard_mesh_network6."""
+    overlay, overlay6 = settings["wireguard_mesh_network"], settings["wireguard_mesh_network6"]
+    if overlay and overlay6 and overlay6.size < overlay.size:
+        report.add_for_mesh(
+            "wireguard_mesh_network6",
+            f"is {overlay6}, which is smaller than {overlay} (wireguard_mesh_network): each site has the same number in "
+            "both. Write a network of prefix length /64.",
+        )
+        return {}
+    found: dict[str, IPAddress] = {}
+    owners: dict[IPAddress, str] = {}
+    for site in sites:
+        given = site.get("wireguard_mesh_address6")
+        if overlay6 is None:
+            if site.gave("wireguard_mesh_address6") and not any(item.gave("wireguard_mesh_network6") for item in sites):
+                site.fault(
+                    "wireguard_mesh_address6", f"is set, but wireguard_mesh_network6 is not. {_SET_ONCE}, or leave both out."
+                )
+            continue
+        if given is not None and (given not in overlay6 or given.value == overlay6.first):
+            site.fault(
+                "wireguard_mesh_address6",
+                f"is {given}, which no host of {overlay6} (wireguard_mesh_network6) can have. Leave it out, or write one in it.",
+            )
+            continue
+        address = given or _same_host(site.get("wireguard_mesh_address"), overlay, overlay6)
+        if address is None:
+            continue
+        if owners.setdefault(address, site.name) != site.name:
+            site.fault(
+                "wireguard_mesh_address6",
+                f"is {address}, which {_shown(owners[address])} already has. Leave it out on both: it follows from "
+                "wireguard_mesh_address.",
+            )
+            continue
+        found[site.name] = address
+    return found
+
+
 def _check_lans(sites: list[_Site], settings: dict[str, t.Any]) -> None:
     overlay = settings["wireguard_mesh_network"]
     lans = [(lan, site) for site in sites for lan in site.get("wireguard_mesh_lan_subnets") or []]
@@ -491,6 +961,13 @@ def _endpoints(
                 f"is {host}, which is outside the carrier's network {_text(underlay)} (tr069_networks). "
                 "Write the site's underlay address, or leave it out and use ddns_hostname.",
             )
+        for seed in site.get("wireguard_mesh_endpoint_seeds") or []:
+            if underlay and not any(seed in item for item in underlay):
+                site.fault(
+                    "wireguard_mesh_endpoint_seeds",
+                    f"holds {seed}, which is outside the carrier's network {_text(underlay)} (tr069_networks). "
+                    "Write underlay addresses that the site had or is likely to have.",
+                )
         port = site.get("wireguard_mesh_port")
         if host or name:
             owner = owners.setdefault((host or name, port), site.name)
@@ -538,6 +1015,46 @@ def _check_ddns(sites: list[_Site]) -> None:
         # What could not even be read was told already.
         for variable, predicate in [problem for problem in problems if not site.is_faulty(problem[0])]:
             site.fault(variable, predicate)
+
+
+def _check_publish_for(sites: list[_Site], states: dict[str, str], group: str) -> None:
+    known = {site.name: site for site in sites}
+    for site in sites:
+        for name in site.get("ddns_publish_for") or []:
+            if name in states and name not in known:  # planned or absent: nothing is published for it
+                continue
+            if name not in known:
+                site.fault(
+                    "ddns_publish_for", f"names {quote(name)}, which is no site of the group {group}. {_known(known)}"
+                )
+            elif not known[name].get("ddns_hostname") and not known[name].is_faulty("ddns_hostname"):
+                site.fault(
+                    "ddns_publish_for",
+                    f"names {_shown(name)}, which has no ddns_hostname. Give it a name, or leave it out of the list.",
+                )
+
+
+def _known(sites: Iterable[str]) -> str:
+    return f"Write the names that the sites have in the inventory: {', '.join(map(_shown, sites))}."
+
+
+def names_to_publish(names: Iterable[str], hostvars: Mapping[str, t.Any], own: str) -> list[dict[str, t.Any]]:
+    """The DDNS options, with ``site``, of the sites that another one publishes for; what is wrong there the plan told.
+
+    Holds their tokens.
+    """
+    found = []
+    for name in names:
+        if name == own or name not in hostvars:
+            continue
+        variables = {name: _variables(hostvars, name)}
+        if _states(variables)[0][name] != "present":
+            continue
+        site = _Site(name, hostvars, variables[name], _Report([name]))
+        options = {key: site.get(f"ddns_{key}") or DEFAULTS[f"ddns_{key}"] for key in _DDNS}
+        if options["hostname"]:
+            found.append({**options, "site": name})
+    return found
 
 
 def _check_firewall(sites: list[_Site], underlay: list[IPNetwork] | None) -> None:
@@ -653,30 +1170,65 @@ def _check_secrets(sites: list[_Site], preshared_keys: bool, warnings: list[str]
 
 
 def peers(plan: Mapping[str, t.Any], site: str, secret: str | None = None) -> list[dict[str, t.Any]]:
-    """The other sites as a site's WireGuard peers, sorted by name.
+    """The WireGuard peers of a site, sorted by name: the other sites that it talks to, and external peers.
 
     :param plan: a plan of :func:`build` without problems that holds the site.
-    :param secret: the mesh secret; given, and the plan wanting preshared keys, each peer has its ``preshared_key``.
+    :param secret: the mesh secret; given, and the plan wanting preshared keys, peers have their ``preshared_key``.
     """
     sites = plan["sites"]
-    found = []
-    for name in sorted(sites):
-        if name != site:
-            entry = sites[name]
-            found.append(
-                {
-                    "name": name,
-                    "address": entry["address"],
-                    "public_key": entry["public_key"],
-                    "allowed_ips": entry["allowed_ips"],
-                    "endpoint": entry["endpoint"],
-                }
-            )
+    own = sites[site]
+    entries = [(name, sites[name]) for name in sites if name != site and are_peers(site, own, name, sites[name])]
+    entries += [(name, entry) for name, entry in plan["external_peers"].items() if site in entry["sites"]]
+    entries.sort(key=lambda item: item[0])
+    found, sealed, ends = [], [], []
+    for name, entry in entries:
+        external = "sites" in entry
+        peer = {
+            "name": name,
+            "address": entry["address"],
+            "public_key": entry["public_key"],
+            "allowed_ips": entry["allowed_ips"],
+            "endpoint": entry["endpoint"],
+            "seeds": [] if external else entry["endpoint_seeds"],
+            "external": external,
+        }
+        found.append(peer)
+        if not external or entry["preshared_key"]:
+            sealed.append(peer)
+            ends.append((external_end(name) if external else name, entry["key_generation"]))
     if secret is not None and plan["preshared_keys"]:
-        keys = MeshKeys(secret, plan["mesh"]).preshared_keys(
-            (site, sites[site]["key_generation"]),
-            [(peer["name"], sites[peer["name"]]["key_generation"]) for peer in found],
-        )
-        for peer, key in zip(found, keys, strict=True):
+        keys = MeshKeys(secret, plan["mesh"]).preshared_keys((site, own["key_generation"]), ends)
+        for peer, key in zip(sealed, keys, strict=True):
             peer["preshared_key"] = key
     return found
+
+
+def client(plan: Mapping[str, t.Any], name: str, secret: str | None = None) -> dict[str, t.Any]:
+    """What an external peer needs to know to talk to the sites that carry it.
+
+    :param secret: the mesh secret; without it there are neither a derived private key nor preshared keys.
+    """
+    entry = plan["external_peers"][name]
+    keys = MeshKeys(secret, plan["mesh"]) if secret is not None else None
+    ends = (external_end(name), entry["key_generation"])
+    sites = [plan["sites"][site] for site in entry["sites"]]
+    found = [
+        {
+            "name": site,
+            "public_key": item["public_key"],
+            "allowed_ips": item["allowed_ips"],
+            "endpoint": item["external_endpoint"] or item["endpoint"],
+        }
+        for site, item in zip(entry["sites"], sites, strict=True)
+    ]
+    if keys and plan["preshared_keys"] and entry["preshared_key"]:
+        others = [(site, item["key_generation"]) for site, item in zip(entry["sites"], sites, strict=True)]
+        for peer, key in zip(found, keys.preshared_keys(ends, others), strict=True):
+            peer["preshared_key"] = key
+    return {
+        "address": entry["address"],
+        "addresses": [str(IPNetwork(item)) for item in (entry["address"], entry["address6"]) if item],
+        "mtu": min((item["mtu"] for item in sites), default=1420),
+        "private_key": keys.private_key(*ends) if keys and entry["key_source"] == "secret" else None,
+        "peers": found,
+    }

@@ -16,9 +16,13 @@ from ansible.errors import AnsibleFilterError
 from ansible.module_utils.common.text.converters import to_text
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible_collections.sitelink.tr069.plugins.plugin_utils import _keys
+from ansible_collections.sitelink.tr069.plugins.plugin_utils._libraries import (
+    INET_PTON,
+    AddrFormatError,
+    IPAddress,
+    IPNetwork,
+)
 from ansible_collections.sitelink.tr069.plugins.plugin_utils._published import is_published
-from netaddr import INET_PTON, IPAddress, IPNetwork
-from netaddr.core import AddrFormatError
 
 # What new_inventory.yml writes where only the operator knows the value.
 PLACEHOLDER = "FILL-ME-IN"
@@ -33,7 +37,7 @@ _LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", re.ASCII)
 _INTEGER = re.compile(r"[0-9]{1,9}", re.ASCII)
 
 # Networks that can be nobody's LAN: this host, loopback, link-local, multicast and reserved (RFC 6890).
-_NOT_A_LAN = [IPNetwork(cidr) for cidr in ("0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/3")]
+_NOT_A_LAN = ("0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/3")
 
 # Chinese and full-width stand-ins for a dot that NFKC alone does not turn into one.
 _DOTS = str.maketrans({"。": ".", "｡": ".", "，": ".", ",": ".", "、": "."})
@@ -204,7 +208,7 @@ def lan_subnets(value: t.Any) -> list[IPNetwork]:
     """
     networks = _each_network(value)
     for lan in networks:
-        if lan.prefixlen == 0 or any(lan in special or special in lan for special in _NOT_A_LAN):
+        if lan.prefixlen == 0 or any(lan in special or special in lan for special in map(IPNetwork, _NOT_A_LAN)):
             raise Fault(f"holds {lan}, which cannot be a site's own network. Write the LAN's network only.")
     return networks
 
@@ -230,6 +234,50 @@ def overlay_network(value: t.Any) -> IPNetwork:
     parsed = network(value)
     if parsed.size < 4:
         raise Fault(f"is {parsed}, which has no room for two sites. Write a larger network, such as 192.168.11.0/24.")
+    return parsed
+
+
+# Prefixes of IPv6 that no host can have a usable address of in an overlay (RFC 4291).
+_NOT_AN_OVERLAY6 = ("::/8", "fe80::/10", "ff00::/8")
+
+
+def _ipv6(text: str) -> IPAddress | None:
+    return _parse(lambda: IPAddress(text, version=6, flags=INET_PTON)) if text.isascii() else None
+
+
+def address6(value: t.Any) -> IPAddress:
+    """An IPv6 address, without a prefix length.
+
+    :raises Fault: anything else.
+    """
+    text = _plain_text(value, "an IPv6 address such as fd5c:1d2e:3f40::1")
+    parsed = _ipv6(text)
+    if parsed is None:
+        bare = text.partition("/")[0]
+        advice = f"the address alone: {bare}" if _ipv6(bare) else "one such as fd5c:1d2e:3f40::1"
+        raise Fault(f"is {quote(text)}, which is not an IPv6 address. Write {advice}.")
+    return parsed
+
+
+def overlay_network6(value: t.Any) -> IPNetwork:
+    """The IPv6 network that the sites' overlay addresses come from.
+
+    :raises Fault: not such a network, or one for something else.
+    """
+    example = "a network such as fd5c:1d2e:3f40::/64"
+    text = _plain_text(value, example)
+    base, _slash, length = text.partition("/")
+    parsed = None
+    if _ipv6(base) and _INTEGER.fullmatch(length):
+        parsed = _parse(lambda: IPNetwork(f"{base}/{length}", version=6))
+    if parsed is None:
+        raise Fault(f"is {quote(text)}, which is not an IPv6 network. Write {example}.")
+    if parsed.ip != parsed.network:
+        raise Fault(f"is {parsed}, which is one address in a network. Write the network itself: {parsed.cidr}.")
+    if any(parsed in special or special in parsed for special in map(IPNetwork, _NOT_AN_OVERLAY6)):
+        raise Fault(f"is {parsed}, which no overlay can use. Write {example}.")
+    if parsed.prefixlen > 126:
+        raise Fault(f"is {parsed}, which has no room for two sites. Write {example}.")
     return parsed
 
 
@@ -295,6 +343,35 @@ def integer(low: int, high: int) -> t.Callable[[t.Any], int]:
 generation = integer(1, 999_999_999)
 
 
+def routing_table(value: t.Any) -> int:
+    """The number of a routing table that is not the system's own."""
+    number = integer(1, 0xFFFFFFFF)(value)
+    if 253 <= number <= 255:
+        raise Fault(f"is {number}, one of the system's own tables (default, main, local). Write another, such as 305.")
+    return number
+
+
+def mark(value: t.Any) -> int:
+    """A firewall mark, as a number, in decimal or in hexadecimal digits."""
+    if isinstance(value, str) and re.fullmatch(r"\s*0[xX][0-9a-fA-F]{1,8}\s*", value):
+        value = int(value, 16)
+    try:
+        return integer(1, 0xFFFFFFFF)(value)
+    except Fault:
+        raise Fault(f"is {quote(value)}. Write a mark from 1 to 0xffffffff, such as 0x131.") from None
+
+
+def gateway_source(value: t.Any) -> str:
+    """Where the gateway comes from: one of two words, or the address itself."""
+    text = _plain_text(value, "first_host, lease or an IPv4 address")
+    if text in ("first_host", "lease"):
+        return text
+    found = _parse(lambda: IPAddress(text, version=4, flags=INET_PTON)) if text.isascii() else None
+    if found is None or any(found in network for network in map(IPNetwork, _NOT_A_LAN)):
+        raise Fault(f"is {quote(text)}. Write first_host, lease or the gateway's IPv4 address.")
+    return str(found)
+
+
 def truth(value: t.Any) -> bool:
     """A boolean, in any of the words that Ansible takes for one."""
     try:
@@ -308,6 +385,13 @@ def site_name(value: t.Any) -> str:
     if not isinstance(value, str):
         raise Fault(f"is {quote(value)}, which is not text. Write a name such as shenzhen.")
     return _name(value, "the site")
+
+
+def site_names(value: t.Any) -> list[str]:
+    """A list of sites' names, as text; whether they exist is for the plan to say."""
+    if not isinstance(value, (list, tuple)):
+        raise Fault(f"is {quote(value)}, which is not a list. Write the sites as a list: [site-b, site-c].")
+    return [str(item) for item in value]
 
 
 def mesh_name(value: t.Any) -> str:
@@ -364,6 +448,71 @@ def endpoint_host(value: t.Any) -> str:
     return str(address(text))
 
 
+def endpoint(value: t.Any) -> dict[str, t.Any]:
+    """Where something outside the underlay is found: a host name or IPv4 address, and a port after a colon.
+
+    :raises Fault: anything else.
+    """
+    text = _plain_text(value, "a name or address with a port, such as home.example.com:22000")
+    host, colon, port = text.rpartition(":")
+    if not colon or not _INTEGER.fullmatch(port) or not 1 <= int(port) <= 65535:
+        raise Fault(f"is {quote(text)}. Write a name or address and a port, such as home.example.com:22000.")
+    return {"host": endpoint_host(host), "port": int(port)}
+
+
+_EXTERNAL_EXAMPLE = "{name: phone, address: 192.168.11.100, sites: [shenzhen]}"
+_EXTERNAL_READERS: dict[str, t.Callable[[t.Any], t.Any]] = {}  # filled below, by readers that are defined below
+
+
+def external_peers(value: t.Any) -> list[dict[str, t.Any]]:
+    """Peers that are no sites of the inventory, each with every key it may have.
+
+    :raises Fault: not a list of such peers, or a name twice.
+    """
+    if not isinstance(value, (list, tuple)):
+        raise Fault(f"is {quote(value)}, which is not a list. Write a list, such as [{_EXTERNAL_EXAMPLE}].")
+    found = [_external_peer(entry) for entry in value]
+    names = [entry["name"] for entry in found]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise Fault(f"holds {twice} twice. Give each external peer its own name.")
+    return found
+
+
+def _external_peer(entry: t.Any) -> dict[str, t.Any]:
+    if not isinstance(entry, dict):
+        raise Fault(f"holds {quote(entry)}. Write each entry like {_EXTERNAL_EXAMPLE}.")
+    # Not even the name of an unknown key: a private key may stand there by a slip of the pen.
+    if set(map(str, entry)) - set(_EXTERNAL_READERS):
+        raise Fault(
+            f"holds an entry with a key that is not known. An entry has some of: {', '.join(_EXTERNAL_READERS)}."
+        )
+    for key in ("name", "address"):
+        if entry.get(key) is None:
+            raise Fault(f"holds an entry without {key}. Write each entry like {_EXTERNAL_EXAMPLE}.")
+    found: dict[str, t.Any] = {
+        "public_key": None, "lan_subnets": [], "endpoint": None, "sites": [], "key_generation": 1, "preshared_key": True,
+    }  # fmt: skip
+    for key, item in entry.items():
+        if item is None or item == "":
+            continue
+        fault = None
+        try:
+            found[key] = _EXTERNAL_READERS[key](item)
+        except Fault as exc:
+            fault = str(exc)
+        if fault:
+            name = found.get("name") or "an entry"
+            raise Fault(f"holds {name}, whose {key} {fault}")
+    return found
+
+
+def addresses(value: t.Any) -> list[IPAddress]:
+    """A list of IPv4 addresses, in the order given."""
+    if not isinstance(value, (list, tuple)):
+        raise Fault(f"is {quote(value)}, which is not a list. Write a list of addresses, such as [10.24.96.9].")
+    return [address(item) for item in value]
+
+
 def choice(*choices: str) -> t.Callable[[t.Any], str]:
     """A reader of one word out of a few."""
     words = " or ".join(choices)
@@ -406,3 +555,15 @@ def _checked(text: str, check: t.Callable[[str], t.Any], advice: str) -> str:
 def free_addresses(overlay: IPNetwork, taken: t.Collection[IPAddress]) -> t.Iterator[IPAddress]:
     """The addresses of the overlay that nobody has, lowest first."""
     return (host for host in overlay.iter_hosts() if host not in taken)
+
+
+_EXTERNAL_READERS.update(
+    name=site_name,
+    address=address,
+    public_key=public_key,
+    lan_subnets=lan_subnets,
+    endpoint=endpoint,
+    sites=site_names,
+    key_generation=generation,
+    preshared_key=truth,
+)

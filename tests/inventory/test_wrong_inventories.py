@@ -3,7 +3,6 @@
 
 import pytest
 
-PUBLIC_KEY = "hSDwCYkwp1R0i33ctD73Wg2/Og0mOBr066SpjqqbTmo="  # of the vectors of RFC 7748
 STARTED = "PLAY [Join the sites into one mesh]"
 
 
@@ -31,7 +30,7 @@ def test_the_lab_itself_passes_the_check(inventory):
         ("site-b", {"wireguard_mesh_lan_subnets": ["192.168.11.0/25"]}, "wireguard_mesh_lan_subnets"),
         ("site-b", {"ddns_hostname": "site-a.lab.test"}, "ddns_hostname"),
         ("site-b", {"wireguard_mesh_private_key": "c2hvcnQga2V5"}, "wireguard_mesh_private_key"),
-        ("site-b", {"wireguard_mesh_public_key": PUBLIC_KEY}, "wireguard_mesh_public_key"),
+        ("site-b", {"wireguard_mesh_public_key": "c2hvcnQga2V5"}, "wireguard_mesh_public_key"),
         ("site-b", {"ddns_provider": "cloudfare"}, "ddns_provider"),
         ("site-b", {"wireguard_mesh_port": 99999}, "wireguard_mesh_port"),
         ("site-b", {"tr069_firewall_allow": [{"protocol": "tcp", "ports": [0]}]}, "tr069_firewall_allow"),

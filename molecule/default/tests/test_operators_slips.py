@@ -92,7 +92,8 @@ def test_one_name_that_does_not_resolve_keeps_no_other_tunnel_down(restored, inv
     for site in ("site-a", "site-b"):
         on(
             site,
-            "systemctl stop sitelink-mesh@wg0 wg-quick@wg0; rm -rf /etc/wireguard/wg0.conf /run/sitelink/mesh-wg0.json",
+            "systemctl stop sitelink-mesh@wg0 wg-quick@wg0; "
+            "rm -rf /etc/wireguard/wg0.conf /run/sitelink/mesh-wg0.json /var/lib/sitelink/mesh-wg0.json",
         )
     playbook("site", "--limit=site-a,site-b", inventory=inventory)
     for reboot in (False, True):

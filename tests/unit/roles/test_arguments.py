@@ -2,6 +2,7 @@
 """An option is defined in argument_specs. Ansible does not apply its defaults, so defaults/ and the mesh plan repeat them."""
 
 import pathlib
+import re
 
 import jinja2
 import pytest
@@ -46,11 +47,20 @@ def test_defaults_equal_the_specs(role):
 
 
 def test_the_plan_has_the_same_defaults():
-    for role in ("wireguard_mesh", "ddns", "tr069_firewall"):
+    for role in ("wireguard_mesh", "ddns", "tr069_firewall", "tr069_gateway"):
         options = specs(role)
         for name, value in DEFAULTS.items():
             if name in options:
                 assert options[name].get("default") == value, name
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_what_operators_are_told_to_set_exists(language):
+    """doctor names variables."""
+    text = (ROLES / "site_agent" / "files" / "sitelink" / f"text_{language}.py").read_text()
+    named = set(re.findall(rf'(?<!")\b(?:{"|".join(NAMES)}|tr069)_\w+', text))
+    options = {name for role in NAMES for name in specs(role)} | {"tr069_interface", "tr069_networks"}
+    assert named <= options and len(named) > 4
 
 
 @pytest.mark.parametrize("role", NAMES)

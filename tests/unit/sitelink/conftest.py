@@ -38,7 +38,7 @@ def namespaces(tmp_path_factory):
 @pytest.fixture
 def directories(tmp_path, monkeypatch):
     """The program's directories, for tests in this process."""
-    for name in ("ETC", "RUN", "WIREGUARD"):
+    for name in ("ETC", "RUN", "WIREGUARD", "LIB"):
         path = tmp_path / name.lower()
         path.mkdir()
         monkeypatch.setattr(config, name, str(path))

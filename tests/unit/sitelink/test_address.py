@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 import pytest
 
-from sitelink import address, config, netlink
+from sitelink import address, config, netlink, state
 
 NETWORKS = config.networks(["10.0.0.0/7"])
 UP = netlink.Link(3, "eth1", True, True, 1500)
@@ -60,3 +60,27 @@ def test_an_address_without_carrier_is_kept_for_the_route_but_not_given_out():
     assert address.select("eth1", Kernel().link(""), Kernel().addresses(3), NETWORKS) == at("10.1.1.1/24")
     with pytest.raises(address.NoAddress, match="no carrier"):
         address.find(Kernel(), "eth1", NETWORKS)
+
+
+def test_a_peers_address_is_where_its_key_was_heard(directories):
+    def why(name="site-b"):
+        with pytest.raises(address.NoAddress) as caught:
+            address.find_peer(name, NETWORKS)
+        return str(caught.value)
+
+    assert why() == "the address of the peer site-b is not known: there is no mesh here"
+    (directories / "etc" / "mesh-wg0.json").write_text("{}")
+    assert "sitelink-mesh@wg0 does not run" in why()
+    peers = {
+        "KB": {"name": "site-b", "alive": True, "endpoint": "10.1.2.3:22000"},
+        "KC": {"name": "site-c", "alive": False, "endpoint": "10.1.2.4:22000"},
+        "KD": {"name": "site-d", "alive": True, "endpoint": "8.8.8.8:22000"},
+    }
+    state.write_json(config.run_path("mesh", "wg0", "json"), {"peers": peers})
+    assert "does not run" in why()  # a file of yesterday says nothing
+    held = state.lock(config.run_path("mesh", "wg0", "lock"))
+    assert held is not None
+    with held:
+        assert address.find_peer("site-b", NETWORKS) == "10.1.2.3"
+        assert why("site-c").endswith("it is not heard") and why("site-x").endswith("it is not heard")
+        assert "8.8.8.8, which is outside the underlay 10.0.0.0/7" in why("site-d")

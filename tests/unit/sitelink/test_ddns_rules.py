@@ -121,6 +121,58 @@ def test_retry_after_is_seconds_or_a_date():
     assert 50 <= ddns_client.seconds(email.utils.formatdate(time.time() + 60, usegmt=True)) <= 60
 
 
+def test_a_certificate_out_of_its_time_points_at_the_clock():
+    expired = ssl.SSLError(1, "certificate verify failed")
+    expired.verify_message = "certificate has expired"
+    assert "check this site's clock, which says 20" in ddns_client.unreachable("api.example.com", URLError(expired))
+    assert "clock" not in ddns_client.unreachable("api.example.com", ssl.CertificateError("hostname mismatch"))
+
+
+def test_a_peers_record_is_left_to_the_peer_while_it_may_do_it_itself(tmp_path, monkeypatch):
+    """A run every 30 s. What the zone says, the address at which the peer is heard, and when the client ran."""
+    record = {"name": "b.lab.test", "kind": "A", "provider": "cloudflare", "interface": "eth1", "networks": ["10.0.0.0/7"],
+              "peer": "site-b"}  # fmt: skip
+    clock, runs, zone = Clock(), [], {"says": "10.0.0.1"}
+    settings = {"verify": True, "interval": 30}
+    updater = ddns.Updater([ddns.Name(record)], settings, "", str(tmp_path), ["127.0.0.1"], clock)
+
+    def read_back(name, record, refresh=False):
+        answers = [answer(dns.FOUND, [zone["says"]])]
+        record["verdict"], record["published"], record["reason"] = ddns.judge(answers, record["address"])
+
+    def run_client(settings, path, keys):
+        runs.append(clock.now)
+        zone["says"] = heard[0]
+        return {key: {"ok": True, "reason": "", "retry_after": 0} for key in keys}
+
+    monkeypatch.setattr(updater, "read_back", read_back)
+    monkeypatch.setattr(updater, "note", lambda name, record: "")
+    monkeypatch.setattr(ddns, "run_client", run_client)
+
+    def rounds(address, count):
+        heard[:] = [address]
+        for _ in range(count):
+            result = updater.once({"b.lab.test/A": (address, "" if address else "it is not heard")})
+            assert result["state"] == "ok", result
+            clock.now += 30
+
+    heard = []
+    rounds("10.0.0.1", 4)  # right, and nothing to prove: the peer has its own service
+    rounds(None, 4)  # silent
+    zone["says"] = "10.0.0.2"
+    rounds("10.0.0.1", 2)  # the peer published a new address; here it is still heard at the old one
+    rounds("10.0.0.2", 4)
+    assert runs == []
+    begun = clock.now
+    rounds("10.0.0.3", 6)  # it moved, and its record stays behind
+    assert runs == [begun + 90] and zone["says"] == "10.0.0.3"
+    zone["says"] = "10.0.0.4"
+    rounds("10.0.0.3", 2)
+    rounds(None, 1)
+    rounds("10.0.0.3", 2)  # silence in between begins anew
+    assert len(runs) == 1
+
+
 def test_stale_or_missing_state_is_a_fault(directories, monkeypatch):
     assert ddns.report() is None
     path = directories / "etc" / "ddns-site.json"

@@ -4,10 +4,10 @@ import os
 
 import pytest
 
-from sitelink import config, gateway, netlink
+from sitelink import config, gateway, lease, netlink
 
 LINK = netlink.Link(3, "eth1", True, True, 1500)
-CFG = config.GatewayConfig("eth1", config.networks(["10.0.0.0/8", "11.0.0.0/8"]), 305, 0x131, 305, None)
+CFG = config.GatewayConfig("eth1", config.networks(["10.0.0.0/8", "11.0.0.0/8"]), 305, 0x131, 305, config.FIRST_HOST)
 
 
 def present(text):
@@ -95,6 +95,42 @@ def test_an_explicit_gateway_wins_but_never_is_ourselves():
     assert wanted("10.23.70.9/32", cfg=cfg).gateway == "10.23.64.254"
     state = wanted("10.23.64.254/20", cfg=cfg)
     assert state.route is None and "own address" in state.reason and state.layer == "gateway"
+
+
+def test_the_leases_router_comes_first_and_never_is_ourselves():
+    cfg = CFG._replace(gateway=config.LEASE)
+
+    def candidates(text, *routers, of="10.23.70.9"):
+        leased = lease.Lease(of, list(routers), [])
+        return gateway.desired(cfg, LINK, [present(text)], (), leased).candidates
+
+    assert candidates("10.23.70.9/20", "10.23.79.254", "10.23.64.1") == ["10.23.79.254", "10.23.64.1"]
+    assert candidates("10.23.70.9/20", "10.23.70.9") == ["10.23.64.1"]
+    assert candidates("10.23.70.9/20", "10.23.79.254", of="10.99.0.1") == ["10.23.64.1"]  # another lease's
+    assert candidates("10.23.70.9/32", "10.23.79.254") == ["10.23.79.254"]
+    assert candidates("10.23.64.1/20", "10.23.79.254", of="10.23.64.1") == ["10.23.79.254"]
+    assert candidates("10.23.70.9/32") == []
+    state = gateway.desired(cfg, LINK, [present("10.23.70.9/20")], (), None, "10.23.64.1")
+    assert state.route.gateway == "10.23.64.1"
+    state = gateway.desired(CFG, LINK, [present("10.23.70.9/20")], (), lease.Lease("10.23.70.9", ["10.9.9.9"], []))
+    assert state.candidates == ["10.23.64.1"]
+
+
+def test_the_candidate_that_answers_is_chosen():
+    one, two = "10.0.0.1", "10.0.0.2"
+    known, failed, asked = 0x02, netlink.FAILED, netlink.INCOMPLETE
+    for states, silent, expected in (
+        ({}, (), {one: one, two: two}),
+        ({one: known, two: known}, (), {one: one, two: two}),  # no change without need
+        ({one: asked, two: known}, (), {one: two, two: two}),
+        ({one: failed, two: asked}, (), {one: two, two: two}),
+        ({one: asked, two: asked}, (one,), {one: two, two: two}),
+        ({one: 0x04, two: failed}, (), {one: one, two: one}),  # NUD_STALE answered once
+        ({one: failed, two: failed}, (), {one: one, two: two}),
+    ):
+        for chosen, wish in expected.items():
+            assert gateway.choose([one, two], chosen, states, silent) == wish, (states, silent, chosen)
+    assert gateway.choose([one, two], None, {}, ()) == one
 
 
 @pytest.mark.parametrize("addresses", [(), ("10.1.1.1/32",), ("10.23.64.1/20",), ("10.1.1.1/24", "11.1.1.1/24")])

@@ -12,7 +12,12 @@ def connected(dst, oif):
 
 def test_address_changes():
     present = [netlink.Address(7, "192.168.11.1", 24, 0x80), netlink.Address(7, "192.168.11.9", 24, 0x81)]
-    assert overlay.address_changes(["192.168.11.1/24", "fd00::1/64"], present) == ([], [("192.168.11.9", 24)])
+    assert overlay.address_changes(["192.168.11.1/24"], present) == ([], [("192.168.11.9", 24)])
+    present.append(netlink.Address(7, "fd00::1", 64, 0x80))
+    assert overlay.address_changes(["192.168.11.1/24", "fd00::2/64"], present) == (
+        [("fd00::2", 64)],
+        [("192.168.11.9", 24), ("fd00::1", 64)],
+    )
     assert overlay.address_changes(["192.168.11.1/25"], present[:1]) == (
         [("192.168.11.1", 25)],
         [("192.168.11.1", 24)],
@@ -21,8 +26,8 @@ def test_address_changes():
 
 def test_what_needs_a_route():
     peers = [
-        config.MeshPeer("b", "kb", "192.168.11.2", ["192.168.11.2/32", "10.66.2.0/24"], None),
-        config.MeshPeer("c", "kc", "192.168.11.3", ["0.0.0.0/0", "fd00::/64", "192.168.0.0/16"], None),
+        config.MeshPeer("b", "kb", "192.168.11.2", ["192.168.11.2/32", "10.66.2.0/24"], None, [], False),
+        config.MeshPeer("c", "kc", "192.168.11.3", ["0.0.0.0/0", "fd00::/64", "192.168.0.0/16"], None, [], False),
     ]
     cfg = config.MeshConfig("m", "a", "wg0", "eth1", [], 22000, 305, 1420, 25, [], [], "", peers)
     found = overlay.wanted_prefixes(cfg, ["192.168.11.1/24"])

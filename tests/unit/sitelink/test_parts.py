@@ -21,7 +21,8 @@ MESH = {
     "port": 22000, "fwmark": 305, "mtu": 1420, "keepalive": 25, "addresses": ["192.168.11.1/24"], "lan_subnets": [],
     "public_key": "k", "peers": [
         {"name": "site-b", "public_key": "kb", "address": "192.168.11.2", "allowed_ips": ["192.168.11.2/32"],
-         "endpoint": {"host": "site-b.lab.test", "port": 22000}},
+         "endpoint": {"host": "site-b.lab.test", "port": 22000},
+         "seeds": []},
     ],
 }  # fmt: skip
 
@@ -35,7 +36,7 @@ class TestConfig:
     def test_both_kinds(self, directories, gateway_json):
         put(config.gateway_path("eth1"), gateway_json)
         put(config.mesh_path("wg0"), MESH)
-        assert config.load_gateway("eth1").gateway is None
+        assert config.load_gateway("eth1").gateway == config.FIRST_HOST
         assert config.load_mesh("wg0").peers[0].endpoint == ("site-b.lab.test", 22000)
         assert (config.configured("gateway"), config.configured("mesh")) == (["eth1"], ["wg0"])
 
@@ -49,7 +50,7 @@ class TestConfig:
             ({"table": True}, "table must be a whole number"),
             ({"fwmark": "305"}, "fwmark must be"),
             ({"priority": 32766}, "priority must be"),
-            ({"gateway": "lease"}, "lease"),
+            ({"gateway": "leased"}, "first_host, lease or an IPv4 address"),
             ({"interface": "eth2"}, "eth2"),
         ],
     )
@@ -232,6 +233,24 @@ class TestIcmp:
                 reply = b"\x45" + b"\0" * 19 + struct.pack("!BBHHH", 0, 0, 0, echo._id, 7)
                 assert echo.parse(reply + echo._token, "x") == ("x", 7)
                 assert echo.parse(reply + b"another's token!", "x") is None
+
+    def test_clocks(self, namespaces, monkeypatch):
+        """The kernel answers with its own time; whole days do not show."""
+        namespace = namespaces()
+        namespace.sh("ip addr add 192.168.11.1/24 dev lo; ip addr add 192.168.11.2/24 dev lo")
+        now = time.time
+        with namespace.entered():
+            for ahead, shown in ((0, 0), (8 * 3600, -8 * 3600), (-5 * 86400 - 60, 60)):
+                monkeypatch.setattr(icmp.time, "time", lambda ahead=ahead: now() + ahead)
+                found = icmp.clocks(["192.168.11.1", "192.168.11.2"], "lo")
+                assert sorted(found) == ["192.168.11.1", "192.168.11.2"]
+                assert all(abs(seconds - shown) < 2 for seconds in found.values())
+            assert icmp.clocks(["203.0.113.1"], "lo", 0.2) == {} and icmp.clocks([], "lo") == {}
+            with icmp.Clock("lo") as clock:
+                reply = b"\x45" + b"\0" * 19 + struct.pack("!BBHHH", 14, 0, 0, clock._id, 0) + clock._token
+                assert clock.parse(reply + struct.pack("!II", 0, 5000), "x") == ("x", 5.0)
+                assert clock.parse(reply + struct.pack("!II", 0, 1 << 31), "x") is None  # a time of no standard
+                assert clock.parse(reply + b"short", "x") is None and clock.parse(b"", "x") is None
 
 
 class TestCommandLine:

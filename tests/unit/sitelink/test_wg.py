@@ -2,10 +2,11 @@
 import base64
 import hashlib
 import os
+import types
 
 import pytest
 
-from sitelink import wg
+from sitelink import config, others, wg
 
 
 def key(name):
@@ -144,3 +145,30 @@ def test_a_hanging_or_absent_wg_is_an_error(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path / "nowhere"))
     with pytest.raises(wg.WgError, match="install the package wireguard-tools"):
         wg.show("wg0")
+
+
+def test_marks_of_running_devices(monkeypatch):
+    monkeypatch.setattr(wg, "_run", lambda _: "wg0\t0x131\nvpn\toff\nwork\t0x131\naway\t0x131\n")
+    assert wg.fwmarks() == {"wg0": 0x131, "work": 0x131, "away": 0x131}
+    cfg = config.GatewayConfig("eth1", [], 305, 0x131, 305, config.FIRST_HOST)
+    kernel = types.SimpleNamespace(link=lambda name: name if name != "away" else None)
+    (sentence,) = others._devices(kernel, cfg, "wg0")
+    assert "the WireGuard interface work has the mark 0x131" in sentence and "tr069_fwmark" in sentence
+
+    def missing(_):
+        raise wg.WgError("wg cannot be run")
+
+    monkeypatch.setattr(wg, "_run", missing)
+    assert wg.fwmarks() == {}
+
+
+def test_the_articles_cron_job_is_another_user_of_the_table(tmp_path, monkeypatch):
+    path = tmp_path / "crontab"
+    monkeypatch.setattr(others, "CRONTAB", str(path))
+    cfg = config.GatewayConfig("eth1", [], 305, 0x131, 305, config.FIRST_HOST)
+    assert others._article(cfg) == []
+    path.write_text("# * * * * * root /usr/bin/set-tr069-gateway eth1\n")
+    assert others._article(cfg) == []
+    path.write_text("17 * * * * root run-parts /etc/cron.hourly\n* * * * * root /usr/bin/set-tr069-gateway eth1\n")
+    assert "tr069_gateway_remove_article" in others._article(cfg)[0]
+    assert others._article(cfg._replace(table=306)) == []

@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -17,14 +18,15 @@ from sitelink import netlink
 
 FILES = os.path.dirname(os.path.dirname(os.path.abspath(sitelink.__file__)))
 
-# the program with its directories elsewhere: PROGRAM ETC RUN WIREGUARD ARGUMENTS...
+# the program with its directories elsewhere: PROGRAM ETC RUN WIREGUARD LIB ARGUMENTS...
 PROGRAM = """
 import sys
 sys.path.insert(0, %r)
-from sitelink import config
-config.ETC, config.RUN, config.WIREGUARD = sys.argv[1:4]
+from sitelink import config, lease
+config.ETC, config.RUN, config.WIREGUARD, config.LIB = sys.argv[1:5]
+lease.ROOT = config.LIB  # no lease of this machine
 from sitelink.cli import main
-sys.exit(main(sys.argv[4:]))
+sys.exit(main(sys.argv[5:]))
 """ % (FILES,)
 
 _numbers = itertools.count(1)
@@ -32,8 +34,10 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def wait_for(condition, seconds, what=""):
-    """Poll until condition() is true; return the seconds it took."""
+    """Poll until condition() is true; return the seconds it took. seconds: what a quiet machine needs at most. A busy one
+    gets up to 10, which is less than the daemons' slow passes, so that those seldom hide an event that nobody heeded."""
     start = time.monotonic()
+    seconds = max(seconds, min(3 * seconds, 10))
     while not condition():
         if time.monotonic() - start > seconds:
             raise AssertionError("not within %s s: %s" % (seconds, what or condition))
@@ -46,8 +50,10 @@ class Namespace:
 
     def __init__(self, directory):
         self.name = "slt-%d-%d" % (os.getpid(), next(_numbers))
-        self.etc, self.run_dir, self.wireguard = (os.path.join(str(directory), part) for part in ("etc", "run", "wg"))
-        for path in (self.etc, self.run_dir, self.wireguard):
+        self.etc, self.run_dir, self.wireguard, self.lib = (
+            os.path.join(str(directory), part) for part in ("etc", "run", "wg", "lib")
+        )
+        for path in (self.etc, self.run_dir, self.wireguard, self.lib):
             os.makedirs(path)
         self.processes = []
         subprocess.run(["ip", "netns", "add", self.name], check=True)
@@ -90,17 +96,27 @@ class Namespace:
         return json.loads(out)
 
     def daemon(self, *arguments):
-        """Start a daemon with the capabilities of its unit; its log is in .log of what is returned."""
-        log = os.path.join(os.path.dirname(self.etc), "log-%d" % next(_numbers))
-        with open(log, "w") as file:
-            process = subprocess.Popen(self._command(arguments, "+net_admin,+net_raw"), stdout=file, stderr=file)
-        process.log = log
+        """Start a daemon with the capabilities of its unit, and wait until it is ready, as systemd does, or has ended.
+        Its log is in .log of what is returned."""
+        name = os.path.join(os.path.dirname(self.etc), "log-%d" % next(_numbers))
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:  # closed, it takes no more signs of life
+            manager.bind(name + ".notify")
+            manager.settimeout(0.1)
+            environ = dict(os.environ, NOTIFY_SOCKET=name + ".notify")
+            command = self._command(arguments, "+net_admin,+net_raw")
+            with open(name, "w") as file:
+                process = subprocess.Popen(command, stdout=file, stderr=file, env=environ)
+            deadline, said = time.monotonic() + 20, ""
+            while "READY=1" not in said and process.poll() is None and time.monotonic() < deadline:
+                with contextlib.suppress(socket.timeout):
+                    said = manager.recv(4096).decode()
+        process.log = name
         self.processes.append(process)
         return process
 
     def _command(self, arguments, capabilities=None):
         """capabilities: those that root keeps, as setpriv writes them ("" for none); None for all."""
-        directories = [self.etc, self.run_dir, self.wireguard]
+        directories = [self.etc, self.run_dir, self.wireguard, self.lib]
         # -I: neither the environment nor the working directory may help
         program = [sys.executable, "-I", "-c", PROGRAM] + directories + list(arguments)
         if capabilities is not None:

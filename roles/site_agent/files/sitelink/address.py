@@ -1,13 +1,17 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The one valid underlay address of a NIC, or the reason why there is none."""
+"""The one valid underlay address of a NIC or of a peer, or the reason why there is none."""
 
 import ipaddress
 
-from . import config, netlink
+from . import config, netlink, state
 
 
 class NoAddress(Exception):
-    """A sentence that names the reason and what to look at."""
+    """A sentence that names the reason and what to look at. code: the same for `sitelink doctor`, one of its texts."""
+
+    def __init__(self, message, code):
+        super().__init__(message)
+        self.code = code
 
 
 def listed(items):
@@ -23,9 +27,10 @@ def select(interface, link, addresses, networks, links=()):
     """
     if link is None:
         others = listed(item.name for item in links if item.name != "lo") or "none"
-        raise NoAddress("there is no NIC %s; this host has: %s" % (interface, others))
+        raise NoAddress("there is no NIC %s; this host has: %s" % (interface, others), "nic_missing")
     if not link.up:
-        raise NoAddress("%s is switched off (link down); switch it on with: ip link set %s up" % (interface, interface))
+        text = "%s is switched off (link down); switch it on with: ip link set %s up"
+        raise NoAddress(text % (interface, interface), "nic_off")
     unusable = netlink.SECONDARY | netlink.DEPRECATED | netlink.TENTATIVE
     usable = [item for item in addresses if not item.flags & unusable]
     valid = [item for item in usable if config.inside(item.address, networks)]
@@ -34,25 +39,29 @@ def select(interface, link, addresses, networks, links=()):
     if valid:
         raise NoAddress(
             "%s has %d underlay addresses (%s); it must have one, take away those that the carrier's DHCP did not give"
-            % (interface, len(valid), listed(item.address for item in valid))
+            % (interface, len(valid), listed(item.address for item in valid)),
+            "lease_two",
         )
     check_carrier(interface, link)
     if usable:
         raise NoAddress(
             "%s has %s, which is outside the underlay %s; the port of the ONT is bound to another network (桥接), "
             "or the carrier uses other prefixes and tr069_networks lacks them"
-            % (interface, listed(item.address for item in usable), listed(networks))
+            % (interface, listed(item.address for item in usable), listed(networks)),
+            "lease_outside",
         )
     raise NoAddress(
         "%s has no IPv4 address though its cable is plugged in; check that the TR069 bridge (桥接) of the ONT still "
-        "exists and is bound to this port, and that the DHCP client of %s runs" % (interface, interface)
+        "exists and is bound to this port, and that the DHCP client of %s runs" % (interface, interface),
+        "dhcp_none",
     )
 
 
 def check_carrier(interface, link):
     """Raises NoAddress when nothing is plugged into the NIC."""
     if not link.carrier:
-        raise NoAddress("%s has no carrier; plug its cable into the ONT, or check that the ONT is on" % interface)
+        text = "%s has no carrier; plug its cable into the ONT, or check that the ONT is on"
+        raise NoAddress(text % interface, "link_none")
 
 
 def find(kernel, interface, networks):
@@ -63,6 +72,24 @@ def find(kernel, interface, networks):
     found = select(interface, link, kernel.addresses(link.index), networks)
     check_carrier(interface, link)
     return found.address, found.prefixlen
+
+
+def find_peer(name, networks):
+    """Return the underlay address at which a peer is heard now, authenticated by its key. Raises NoAddress."""
+    reason = "there is no mesh here"
+    for interface in config.configured("mesh"):
+        if not state.is_locked(config.run_path("mesh", interface, "lock")):
+            reason = "the daemon sitelink-mesh@%s does not run" % interface
+            continue
+        peers = state.read_json(config.run_path("mesh", interface, "json")).get("peers") or {}
+        reason = "it is not heard"
+        for peer in peers.values():
+            if peer.get("name") == name and peer.get("alive") and peer.get("endpoint"):
+                host = peer["endpoint"].rpartition(":")[0]
+                if config.inside(host, networks):
+                    return host
+                reason = "it is heard at %s, which is outside the underlay %s" % (host, listed(networks))
+    raise NoAddress("the address of the peer %s is not known: %s" % (name, reason), "peer_unknown")
 
 
 def find6(interface, networks, path="/proc/net/if_inet6"):
@@ -83,5 +110,5 @@ def find6(interface, networks, path="/proc/net/if_inet6"):
     if valid:
         raise NoAddress("%s has %d IPv6 addresses in %s (%s); one is needed" % (
             interface, len(valid), listed(networks), listed(sorted(valid))
-        ))  # fmt: skip
-    raise NoAddress("%s has no IPv6 address in %s" % (interface, listed(networks)))
+        ), "lease_two")  # fmt: skip
+    raise NoAddress("%s has no IPv6 address in %s" % (interface, listed(networks)), "dhcp_none")

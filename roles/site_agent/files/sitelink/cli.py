@@ -2,6 +2,7 @@
 """The command line."""
 
 import argparse
+import errno
 import io
 import json
 import os
@@ -14,15 +15,24 @@ from . import (
     address,
     config,
     ddns,
+    doctor,
+    exits,
     firewall,
     gateway,
     log,
     mesh,
+    names,
     netlink,
     nftables,
+    nic,
+    others,
     overlay,
+    settle,
     state,
     status,
+    text,
+    watch,
+    wg,
 )
 
 
@@ -48,15 +58,33 @@ def _parser():
     commands.required = True
 
     command = commands.add_parser("address", help="print the one valid underlay address of a NIC, or why there is none")
-    command.add_argument("interface", type=_interface)
+    whose = command.add_mutually_exclusive_group(required=True)
+    whose.add_argument("interface", type=_interface, nargs="?")
+    whose.add_argument(
+        "--peer", metavar="SITE", help="the address at which a peer is heard in the --network given instead"
+    )
     command.add_argument("--network", action="append", help="an underlay prefix (default: the NIC's configuration)")
     command.add_argument("--ipv6", action="store_true", help="the IPv6 address in the --network given instead")
     command.add_argument("--wait", type=int, default=0, metavar="SECONDS", help="wait so long for an address to arrive")
     command.set_defaults(run=_address)
 
+    command = commands.add_parser("nic", help="put the configuration of an underlay NIC in place, or take it back")
+    command.add_argument("interface", type=_interface)
+    action = command.add_mutually_exclusive_group(required=True)
+    action.add_argument("--apply", action="store_true", help="apply the NIC's configuration until --keep or a timeout")
+    action.add_argument("--remove", action="store_true", help="take it away, likewise, and put back what it replaced")
+    action.add_argument("--keep", action="store_true", help="the site still answers: the change stays")
+    action.add_argument("--revert", action="store_true", help="take a change back that --keep has not confirmed")
+    command.add_argument("--take", action="append", default=[], metavar="FILE", help="with --apply: put it aside")
+    command.add_argument("--cut", action="append", default=[], metavar="FILE", help="likewise: take the NIC out of it")
+    command.add_argument("--dry-run", action="store_true", help="only say what would change")
+    command.set_defaults(run=_nic)
+
     command = commands.add_parser("gateway", help="keep the way out through an underlay NIC right (daemon)")
     command.add_argument("interface", type=_interface)
     command.add_argument("--remove", action="store_true", help="take away the routes and rules that the daemon made")
+    command.add_argument("--check", metavar="FILE", help="only say who else uses what this configuration needs")
+    command.add_argument("--mesh", type=_interface, default="wg0", help="the WireGuard interface that may use it")
     command.set_defaults(run=_gateway)
 
     command = commands.add_parser("firewall", help="keep an underlay NIC closed whatever flushes rules (daemon)")
@@ -69,18 +97,53 @@ def _parser():
     command = commands.add_parser("mesh", help="look after the peers of a WireGuard interface (daemon)")
     command.add_argument("interface", type=_interface)
     command.add_argument("--check", metavar="FILE", help="only say whether this configuration fits the site now")
+    command.add_argument(
+        "--settle",
+        action="store_true",
+        help="put the site's own key into wg0.conf, and tell how what runs differs from it",
+    )
+    command.add_argument(
+        "--remove", action="store_true", help="take away the routes and rules to the internet of another site"
+    )
     command.set_defaults(run=_mesh)
+
+    command = commands.add_parser(
+        "names", help="ask other DNS servers while the internet is reached through another site (sitelink-names@.service)"
+    )
+    command.add_argument("interface", type=_interface)
+    command.add_argument("--restore", action="store_true", help="put back what was there before")
+    command.set_defaults(run=lambda options: names.run(options.interface, options.restore))
 
     command = commands.add_parser(
         "ddns", help="publish the addresses and read the records back (sitelink-ddns.service)"
     )
     command.set_defaults(run=lambda options: ddns.run())
 
+    command = commands.add_parser("watch", help="write metrics, and tell a command of changes (sitelink-watch.service)")
+    command.set_defaults(run=lambda options: watch.run())
+
     command = commands.add_parser("status", help="show what is, layer by layer")
     command.add_argument("--json", action="store_true", help="for machines")
     command.add_argument("--probe", action="store_true", help="measure the latency of every peer over the overlay")
     command.set_defaults(run=_status)
+
+    command = commands.add_parser(
+        "doctor",
+        help="name the layer that is at fault, and what to do",
+        description="Names the layer at fault. The exit code is 0 without a fault, else %s."
+        % ", ".join("%d %s" % (doctor.FIRST_EXIT + place, layer) for place, layer in enumerate(doctor.LAYERS)),
+    )
+    command.add_argument("--json", action="store_true", help="for machines, in all languages")
+    command.add_argument("--lang", choices=sorted(text.LANGUAGES), default=text.language(), help="default: the locale's")
+    command.set_defaults(run=_doctor)
     return parser
+
+
+def _stopped(kind, interface):
+    if state.is_locked(config.run_path(kind, interface, "lock")):
+        raise config.ConfigError(
+            "the daemon runs and would put everything back; stop it first: systemctl stop sitelink-%s@%s" % (kind, interface)
+        )
 
 
 def _interface(value):
@@ -90,6 +153,9 @@ def _interface(value):
 
 
 def _address(options):
+    if options.peer:
+        print(address.find_peer(options.peer, config.networks(options.network or [])))
+        return 0
     if options.ipv6:
         print(address.find6(options.interface, config.networks6(options.network)))
         return 0
@@ -105,15 +171,32 @@ def _address(options):
         time.sleep(0.5)
 
 
+def _nic(options):
+    if options.keep:
+        nic.keep(options.interface)
+    elif options.revert:
+        nic.revert(options.interface)
+    else:
+        if options.apply:
+            changes = nic.apply(options.interface, options.take, options.cut, options.dry_run)
+        else:
+            changes = nic.remove(options.interface, options.dry_run)
+        for line in changes:
+            print(line)
+    return 0
+
+
 def _gateway(options):
+    if options.check:
+        cfg = config.load_gateway(options.interface, options.check)
+        found = others.users(netlink.Kernel(), cfg, options.mesh)
+        for sentence in found:
+            print(sentence)
+        return 1 if found else 0
     if not options.remove:
         return gateway.run(options.interface)
     cfg = config.load_gateway(options.interface)
-    if state.is_locked(config.run_path("gateway", options.interface, "lock")):
-        raise config.ConfigError(
-            "the daemon runs and would put everything back; stop it first: systemctl stop sitelink-gateway@%s"
-            % options.interface
-        )
+    _stopped("gateway", options.interface)
     gateway.remove(netlink.Kernel(), cfg)
     return 0
 
@@ -121,19 +204,25 @@ def _gateway(options):
 def _firewall(options):
     if not options.remove:
         return firewall.run(options.interface)
-    if state.is_locked(config.run_path("firewall", options.interface, "lock")):
-        raise config.ConfigError(
-            "the daemon runs and would put everything back; stop it first: systemctl stop sitelink-firewall@%s"
-            % options.interface
-        )
+    _stopped("firewall", options.interface)
     firewall.remove(options.interface)
     return 0
 
 
 def _mesh(options):
+    if options.settle:
+        print(json.dumps(settle.settle(options.interface)))
+        return 0
+    if options.remove:
+        _stopped("mesh", options.interface)
+        told = state.read_json(config.run_path("mesh", options.interface, "json")).get("exit")
+        if told:
+            exits.remove(netlink.Kernel(), told["table"], told["priority"])
+        return 0
     if not options.check:
         return mesh.run(options.interface)
-    refusals = overlay.refusals(netlink.Kernel(), config.load_mesh(options.interface, options.check))
+    kernel, cfg = netlink.Kernel(), config.load_mesh(options.interface, options.check)
+    refusals = overlay.refusals(kernel, cfg) + ["%s: %s" % (cfg.site, fault) for fault in exits.refusals(kernel, cfg)]
     if refusals:
         raise config.ConfigError("; ".join(refusals))
     return 0
@@ -143,6 +232,21 @@ def _status(options):
     result = status.collect(options.probe)
     print(json.dumps(result, indent=1, ensure_ascii=False) if options.json else status.render(result))
     return 0
+
+
+def _doctor(options):
+    if os.geteuid() != 0:
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+    try:
+        report, findings = doctor.examine()
+    except (OSError, wg.WgError) as error:
+        log.log(log.ERROR, "sitelink: doctor could not look: %s" % error)
+        return 1
+    if options.json:
+        print(json.dumps(doctor.as_data(report, findings), indent=1, ensure_ascii=False))
+    else:
+        print(doctor.render(report, findings, options.lang))
+    return doctor.exit_code(findings)
 
 
 def _speak_utf8():

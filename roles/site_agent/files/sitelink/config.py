@@ -10,9 +10,12 @@ from collections import namedtuple
 
 ETC = "/etc/sitelink"
 RUN = "/run/sitelink"
+LIB = "/var/lib/sitelink"
 WIREGUARD = "/etc/wireguard"
 
-# The origin (rtm_protocol) of every route and rule that sitelink makes, by which it knows its own again. Not taken by
+IPV6_SWITCH = "/proc/sys/net/ipv6/conf/default/disable_ipv6"
+
+# The origin (rtm_protocol) of the routes that sitelink makes, by which it knows its own again. Not taken by
 # linux/rtnetlink.h or iproute2's rt_protos; chosen to be found easily beside mark 0x131.
 PROTOCOL = 131
 
@@ -20,16 +23,26 @@ _LABEL = r"[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?"
 HOST_NAME = re.compile(r"(?=.{1,253}\Z)%s(\.%s)*\.?" % (_LABEL, _LABEL))  # no leading "-": it becomes an argument
 INTERFACE_NAME = re.compile(r"[A-Za-z0-9_.:@-]{1,15}")  # IFNAMSIZ; no slash, so that it can be part of a file's name
 
+# gateway: FIRST_HOST, LEASE or an address
+FIRST_HOST, LEASE = "first_host", "lease"
 GatewayConfig = namedtuple("GatewayConfig", "interface networks table fwmark priority gateway")
 MeshConfig = namedtuple(
     "MeshConfig",
-    "mesh site interface underlay_interface networks port fwmark mtu keepalive addresses lan_subnets public_key peers",
+    "mesh site interface underlay_interface networks port fwmark mtu keepalive addresses lan_subnets public_key peers"
+    " uplink exit exit_for",
 )
-# endpoint: (host, port) or None
-MeshPeer = namedtuple("MeshPeer", "name public_key address allowed_ips endpoint")
+MeshConfig.__new__.__defaults__ = ("", None, ())
+# endpoint: (host, port) or None; seeds: "ip:port" texts; external: whether it is none of the sites, but a phone or the like
+MeshPeer = namedtuple("MeshPeer", "name public_key address allowed_ips endpoint seeds external")
 
-# adapt: the other firewalls in which the daemon opens what the mesh needs
-FirewallConfig = namedtuple("FirewallConfig", "interface mesh_interface lan_subnets adapt")
+# The use of another site's internet. when: BROADBAND_DOWN or ALWAYS; sites: names of peers, the preferred one first;
+# targets: addresses that answer echo requests; return_after: seconds that the broadband has to work before it is used again
+BROADBAND_DOWN, ALWAYS = "broadband_down", "always"
+ExitConfig = namedtuple("ExitConfig", "when sites targets resolvers return_after table priority")
+
+# guests: the prefixes of the sites that use this one's broadband, by uplink; adapt: the other firewalls in which the daemon opens what the mesh needs
+FirewallConfig = namedtuple("FirewallConfig", "interface mesh_interface lan_subnets adapt uplink guests")
+FirewallConfig.__new__.__defaults__ = ("", ())
 
 
 class ConfigError(Exception):
@@ -54,6 +67,10 @@ def wireguard_path(interface):
 
 def run_path(kind, interface, suffix):
     return os.path.join(RUN, "%s-%s.%s" % (kind, interface, suffix))
+
+
+def lib_path(kind, interface, suffix):
+    return os.path.join(LIB, "%s-%s.%s" % (kind, interface, suffix))
 
 
 def configured(kind):
@@ -97,19 +114,20 @@ def probe_address(network):
     return str(network[-2] if network.prefixlen < 31 else network[0])
 
 
-def load_gateway(interface):
-    """Read gateway-<interface>.json. Raises ConfigError."""
-    path = gateway_path(interface)
+def load_gateway(interface, path=None):
+    """Read gateway-<interface>.json, or another file of that form. Raises ConfigError."""
+    path = path or gateway_path(interface)
     with reading(path) as data:
         gateway = data["gateway"]
-        if gateway == "first_host":
-            gateway = None
-        else:
-            gateway = str(ipaddress.IPv4Address(gateway))
+        if gateway not in (FIRST_HOST, LEASE):
+            try:
+                gateway = str(ipaddress.IPv4Address(gateway))
+            except ValueError:
+                raise ConfigError("gateway must be first_host, lease or an IPv4 address, not %r" % gateway) from None
         return GatewayConfig(
             interface=_same(data["interface"], interface),
             networks=networks(data["networks"]),
-            table=_number(data, "table", 1, 0xFFFFFFFF),
+            table=_table(data),
             fwmark=_number(data, "fwmark", 1, 0xFFFFFFFF),
             priority=_number(data, "priority", 1, 32765),
             gateway=gateway,
@@ -127,6 +145,8 @@ def load_mesh(interface, path=None):
                 address=str(ipaddress.IPv4Address(peer["address"])),
                 allowed_ips=[str(ipaddress.ip_network(item)) for item in peer["allowed_ips"]],
                 endpoint=_endpoint(peer["endpoint"]),
+                seeds=["%s:%d" % (ipaddress.IPv4Address(host), port) for host, port in map(_endpoint, peer["seeds"])],
+                external=bool(peer.get("external")),
             )
             for peer in data["peers"]
         ]
@@ -140,11 +160,36 @@ def load_mesh(interface, path=None):
             fwmark=_number(data, "fwmark", 0, 0xFFFFFFFF),
             mtu=_number(data, "mtu", 576, 65535),
             keepalive=_number(data, "keepalive", 1, 65535),
-            addresses=[str(ipaddress.IPv4Interface(item)) for item in data["addresses"]],
+            addresses=_addresses(data["addresses"]),
             lan_subnets=[str(ipaddress.IPv4Network(item)) for item in data["lan_subnets"]],
             public_key=str(data["public_key"]),
             peers=peers,
+            uplink=str(data.get("uplink") or ""),
+            exit=_exit(data["exit"]) if data.get("exit") else None,
+            exit_for=tuple(str(item) for item in data.get("exit_for") or ()),
         )
+
+
+def _exit(data):
+    if data["when"] not in (BROADBAND_DOWN, ALWAYS):
+        raise ValueError("when must be broadband_down or always, not %r" % (data["when"],))
+    return ExitConfig(
+        when=data["when"],
+        sites=[str(item) for item in data["sites"]],
+        targets=[str(ipaddress.IPv4Address(item)) for item in data["targets"]],
+        resolvers=[str(ipaddress.IPv4Address(item)) for item in data["resolvers"]],
+        return_after=_number(data, "return_after", 1, 86400),
+        table=_table(data),
+        priority=_number(data, "priority", 1, 32764),
+    )
+
+
+def _addresses(values):
+    """Overlay addresses with their prefix lengths, that of IPv4 first: peers know this site by it."""
+    found = [ipaddress.ip_interface(item) for item in values]
+    if found and found[0].version != 4:
+        raise ValueError("the first of the addresses must be an IPv4 address")
+    return [str(item) for item in found]
 
 
 def load_firewall(interface):
@@ -155,6 +200,8 @@ def load_firewall(interface):
             mesh_interface=str(data["mesh_interface"]),
             lan_subnets=[str(ipaddress.ip_network(item)) for item in data["lan_subnets"]],
             adapt=[str(item) for item in data["adapt"]],
+            uplink=str(data.get("uplink") or ""),
+            guests=[str(ipaddress.IPv4Network(item)) for item in data.get("guests") or []],
         )
 
 
@@ -189,6 +236,13 @@ def _number(data, key, low, high):
     if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
         raise ValueError("%s must be a whole number from %d to %d" % (key, low, high))
     return value
+
+
+def _table(data):
+    table = _number(data, "table", 1, 0xFFFFFFFF)
+    if table in (253, 254, 255):
+        raise ValueError("table must be another than 253 to 255, which are the system's own (default, main, local)")
+    return table
 
 
 def _same(value, interface):

@@ -25,12 +25,18 @@ FIRST_REPEAT, LAST_REPEAT = 60, 600  # seconds between updates that the API take
 SERVERS_SECONDS = 3600  # how long the zone's servers are remembered
 LONGEST_WAIT = 3600  # seconds of Retry-After that are believed
 CHANGES = 3  # runs in a row when the address changes under them
+# A peer's record is only touched once it was wrong for so long: the peer itself may just have published an address at which
+# this site does not hear it yet, and a peer that is not heard counts as dead within a minute.
+PEER_SECONDS = 90
 
 RIGHT, WRONG, LAGGING, UNKNOWN = "right", "wrong", "lagging", "unknown"
 
 
 class Name:
-    """One record to keep: its name, kind ("A" or "AAAA"), provider, NIC and the networks its address must lie in."""
+    """One record to keep: its name, kind ("A" or "AAAA"), provider, NIC and the networks its address must lie in.
+
+    peer: None, or the site whose name it is: it is published with the address at which that peer is heard.
+    """
 
     def __init__(self, data):
         self.name = str(data["name"]).rstrip(".").lower()
@@ -42,6 +48,7 @@ class Name:
         self.provider = str(data["provider"])
         self.interface = str(data["interface"])
         self.networks = [ipaddress.ip_network(item) for item in data["networks"]]
+        self.peer = str(data["peer"]) if data.get("peer") else None
 
     @property
     def key(self):
@@ -49,6 +56,8 @@ class Name:
 
     def find(self):
         """The one address to publish. Raises address.NoAddress."""
+        if self.peer is not None:
+            return address.find_peer(self.peer, self.networks)
         if self.kind == "AAAA":
             return address.find6(self.interface, self.networks)
         return address.find(netlink.Kernel(), self.interface, self.networks)[0]
@@ -130,13 +139,15 @@ class Updater:
         for name in self.names:
             kept = known.get(name.key)
             record = records[name.key] = dict(kept) if isinstance(kept, dict) else {}
-            record.update(name=name.name, kind=name.kind, provider=name.provider, note="")
+            record.update(name=name.name, kind=name.kind, provider=name.provider, note="", refused=False)
             record["address"], record["reason"] = addresses[name.key]
+            if record["address"] is None and name.peer is not None:
+                record["reason"] = ""  # a peer that is silent is told of by the mesh
             if record["address"] is None:
                 record.update(verdict=UNKNOWN, published=[])
             else:
                 self.read_back(name, record, refresh=record.get("repeats", 0) > 0)
-        due = [name for name in self.names if self.due(records[name.key])]
+        due = [name for name in self.names if self.due(name, records[name.key])]
         if due:
             self.update(due, records)
         for name in self.names:
@@ -144,6 +155,7 @@ class Updater:
             if record["verdict"] == RIGHT and not record["reason"]:
                 record["note"] = self.note(name, record)
                 record["repeats"] = 0
+            record["fault"] = fault(record)
         result = {"names": records, "zones": self.zones, "not_before": self.not_before, "checked": self.clock()}
         result["interval"] = self.settings["interval"]
         faults = ["%(name)s: %(reason)s" % records[name.key] for name in self.names if records[name.key]["reason"]]
@@ -165,11 +177,13 @@ class Updater:
         ):
             log.log(log.NOTICE, shown)
 
-    def due(self, record):
+    def due(self, name, record):
         """Whether the client has to run for a name."""
+        now = self.clock()
+        if name.peer is not None and not self.helps(record, now):
+            return False
         if record["address"] is None:
             return False
-        now = self.clock()
         accepted = record.get("accepted")  # {address, at}: what the API took last
         if not accepted or accepted["address"] != record["address"]:
             return True  # new, or credentials that have not proved themselves since the boot
@@ -178,6 +192,20 @@ class Updater:
             repeats = record.get("repeats", 0)
             return repeats == 0 or age >= min(FIRST_REPEAT * 2 ** (repeats - 1), LAST_REPEAT)
         return record["verdict"] == UNKNOWN and age >= BLIND_SECONDS
+
+    @staticmethod
+    def helps(record, now):
+        """Whether a peer's record has been wrong for so long, at one address of the peer, that it cannot do it itself."""
+        if record["address"] is None or record["verdict"] != WRONG:
+            record.pop("wrong", None)
+            return False
+        wrong = record.get("wrong")
+        if not wrong or wrong["address"] != record["address"]:
+            wrong = record["wrong"] = {"address": record["address"], "at": now}
+        if now - wrong["at"] < PEER_SECONDS:
+            record["reason"] = ""  # its own service is at it
+            return False
+        return True
 
     def update(self, due, records):
         """Run the client for these names, then read back."""
@@ -188,6 +216,7 @@ class Updater:
             if wait > 0:
                 text = "%s asked to wait, %d s more" % (name.provider, wait)
                 records[name.key]["reason"] = "; ".join(filter(None, [text, records[name.key]["reason"]]))
+                records[name.key]["refused"] = True
             else:
                 ready.append(name)
         if not ready:
@@ -202,6 +231,7 @@ class Updater:
                 self.not_before.pop(name.provider, None)
             if not outcome["ok"]:
                 record.pop("accepted", None)  # so that the next run tries again
+                record["refused"] = True
                 record["reason"] = "%s: %s" % (name.provider, outcome["reason"] or "the client failed without a word")
                 continue
             seen = record.get("accepted") or {}
@@ -262,6 +292,17 @@ class Updater:
                     % (resolver if isinstance(resolver, str) else resolver[0], *[self.zones[name.name]["zone"]] * 2)
                 )
         return ""
+
+
+def fault(record):
+    """Whose fault the reason of a name is: "" for none, "address", "provider", "record" or "servers" (of the zone)."""
+    if not record["reason"]:
+        return ""
+    if record["address"] is None:
+        return "address"
+    if record["refused"]:
+        return "provider"
+    return "record" if record["verdict"] in (WRONG, LAGGING) else "servers"
 
 
 def judge(answers, wanted):
@@ -371,7 +412,7 @@ def report():
     for name in names:
         record = known.get(name.key) or {}
         item = {"name": name.name, "kind": name.kind, "provider": name.provider}
-        item.update({key: record.get(key) for key in ("address", "published", "verdict")})
+        item.update({key: record.get(key) for key in ("address", "published", "verdict", "fault", "reason")}, peer=name.peer)
         found["names"].append(item)
         found["note"] = found["note"] or record.get("note", "")
     return found

@@ -80,7 +80,10 @@ def unreachable(host, error):
     cause = error.reason if isinstance(error, URLError) and isinstance(error.reason, Exception) else error
     if isinstance(cause, (ssl.CertificateError, ssl.SSLError)):  # one is no subclass of the other before Python 3.7
         detail = getattr(cause, "verify_message", "") or getattr(cause, "reason", "") or str(cause)
-        return "the certificate of %s is not to be trusted (%s); nothing was sent to it" % (host, one_line(detail))
+        text = "the certificate of %s is not to be trusted (%s); nothing was sent to it" % (host, one_line(detail))
+        if "expired" in text or "not yet valid" in text:
+            text += "; check this site's clock, which says %s" % time.strftime("%Y-%m-%d")
+        return text
     if isinstance(cause, socket.timeout):
         return "%s did not answer within %d s" % (host, TIMEOUT)
     if isinstance(cause, ConnectionRefusedError):

@@ -56,7 +56,8 @@ def held_ruleset(text, interface, exists):
 
 
 def docker_rules(cfg):
-    """What Docker must let through, as the words after `iptables -A`: the LAN's packets from and to the mesh.
+    """What Docker must let through, as the words after `iptables -A`: the LAN's packets from and to the mesh, and those of
+    the sites that may use this one's broadband.
 
     Which of them may pass is the first table's business, whose drop is final.
     """
@@ -67,6 +68,9 @@ def docker_rules(cfg):
         if ":" not in lan:
             rules.append(["-d", lan, "-i", cfg.mesh_interface])
             rules.append(["-s", lan, "-o", cfg.mesh_interface])
+    for guest in cfg.guests:
+        rules.append(["-s", guest, "-i", cfg.mesh_interface, "-o", cfg.uplink])
+        rules.append(["-d", guest, "-i", cfg.uplink, "-o", cfg.mesh_interface])
     return [[DOCKER_CHAIN] + rule + ["-m", "comment", "--comment", COMMENT, "-j", "ACCEPT"] for rule in rules]
 
 
@@ -112,7 +116,8 @@ def report(interface):
     running = state.is_locked(config.run_path("firewall", interface, "lock"))
     held = bool(running and told.get("held"))
     reasons = []
-    if not nftables.listing(table_name(interface)):
+    loaded = bool(nftables.listing(table_name(interface)))
+    if not loaded:
         reasons.append("the table %s is missing; load it with: systemctl restart sitelink-firewall-table@%s"
                        % (table_name(interface), interface))  # fmt: skip
     if running:
@@ -123,6 +128,8 @@ def report(interface):
         "interface": interface,
         "state": "fault" if reasons else "ok",
         "reason": "; ".join(reasons),
+        "loaded": loaded,
+        "running": running,
         "held": held,
         "not_held_because": told.get("not_held_because", "") if running else "",
         "restored": told.get("restored", 0),

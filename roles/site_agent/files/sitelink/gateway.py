@@ -10,7 +10,13 @@ What is owned, for one NIC, its table T, mark M and rule priority P:
   the kernel's reverse path filter asks where an answer from A would go. This is the answer, with rp_filter 0, 1 or 2,
   with and without a default route in the main table, and with a LAN that overlaps the peer's subnet.
 
-Entries of ours (protocol 131) that are no longer wanted are removed. So is a second default of metric 0 in T, which
+Where more than one host may be the gateway (the lease's router, and the first host of its prefix), the one that answers
+ARP is taken; where none does, that is reported.
+
+The rules and the unreachable route have the protocol "kernel", since systemd-networkd, which removes what it does not know
+when it starts or reconfigures a link, leaves only that alone; without it marked packets leave by the broadband in between.
+
+Entries of ours (protocol 131 or "kernel") that are no longer wanted are removed. So is a second default of metric 0 in T, which
 would take the place of ours. Whatever else stands in T or leads there was put there by somebody for some reason: it is
 reported as a fault and left alone.
 
@@ -22,15 +28,20 @@ import socket
 from collections import namedtuple
 
 from . import address as underlay
-from . import config, log, netlink, state
+from . import config, lease, log, netlink, state
 from .loop import Loop
 
 BACKSTOP_METRIC = 4278198272  # the last but a few: behind every metric that anybody chooses
 SAFETY_SECONDS = 30  # an event that never came; nothing is known to need this
+HELD = netlink.PROTOCOL_KERNEL  # of what must not go even for a moment
+OWN = (config.PROTOCOL, HELD)  # the kernel itself puts nothing into a table with a number like ours
 RETRY_SECONDS = 1  # after the kernel refused something
+LOOKS = (0.1, 0.5, 1.5, 4)  # seconds after a change; the kernel asks three times, once a second
+LATE_LOOK = 10  # the kernel believes an old answer for 5 s more, then asks three times
 
-# address: netlink.Address or None; gateway: text or None; reason: "" when all is well; layer: whose reason it is
-Wanted = namedtuple("Wanted", "address gateway route backstop rules reason layer")
+# address: netlink.Address or None; gateway: text or None; reason: "" when all is well; layer: whose reason it is;
+# candidates: what may be the gateway, the preferred one first
+Wanted = namedtuple("Wanted", "address gateway route backstop rules reason layer candidates")
 # what is, held against what is wanted; changes are lists of Route and Rule
 View = namedtuple("View", "wanted missing_routes missing_rules stale_routes stale_rules faults")
 
@@ -42,7 +53,10 @@ class NoGateway(Exception):
 def first_host(address, prefixlen):
     """The gateway by the article's rule: the first usable host of the prefix. Raises NoGateway."""
     if prefixlen == 32:
-        raise NoGateway("the lease %s/32 names no other host; set the gateway of this site explicitly" % address)
+        raise NoGateway(
+            "the lease %s/32 names no other host; set the gateway of this site explicitly (tr069_gateway_source)"
+            % address
+        )
     network = ipaddress.IPv4Network("%s/%d" % (address, prefixlen), strict=False)
     if prefixlen == 31:  # RFC 3021: two hosts, no network address
         first, second = str(network[0]), str(network[1])
@@ -50,26 +64,59 @@ def first_host(address, prefixlen):
     return str(network[1])
 
 
-def desired(cfg, link, addresses, links=()):
-    """The state that a NIC's situation asks for. link is None when there is no such NIC."""
+def choices(cfg, found, leased=None):
+    """What may be the gateway of an address, the preferred one first. leased: a lease.Lease. Raises NoGateway."""
+    offered = []
+    if cfg.gateway not in (config.FIRST_HOST, config.LEASE):
+        offered.append(cfg.gateway)
+    else:
+        if cfg.gateway == config.LEASE and leased is not None and leased.address == found.address:
+            offered += leased.routers
+        try:
+            offered.append(first_host(found.address, found.prefixlen))
+        except NoGateway:
+            if not offered:
+                raise
+    others = [item for item in dict.fromkeys(offered) if item != found.address]
+    if not others:
+        raise NoGateway(
+            "the gateway of %s would be the site's own address %s; set the gateway of this site explicitly "
+            "(tr069_gateway_source)" % (cfg.interface, found.address)
+        )
+    return others
+
+
+def choose(candidates, chosen, states, silent):
+    """The candidate to use: one that answers ARP before one that is not known before one that is silent.
+
+    chosen, the one in use, stays where another is no better. states: ndm_state by address. silent: those that did not
+    answer when they were asked last.
+    """
+
+    def rank(item):
+        known = states.get(item, 0)
+        return 0 if known & netlink.KNOWN else 2 if known & netlink.FAILED or item in silent else 1
+
+    best = min(candidates, key=rank)
+    return chosen if chosen in candidates and rank(chosen) == rank(best) else best
+
+
+def desired(cfg, link, addresses, links=(), leased=None, prefer=None):
+    """The state that a NIC's situation asks for. link is None when there is no such NIC; prefer: the candidate to use."""
     found = gateway = None
+    candidates = []
     reason, layer = "", "gateway"
     try:
         found = underlay.select(cfg.interface, link, addresses, cfg.networks, links)
-        gateway = cfg.gateway or first_host(found.address, found.prefixlen)
-        if gateway == found.address:
-            gateway = None
-            raise NoGateway(
-                "the gateway of %s would be the site's own address %s; set the gateway of this site explicitly"
-                % (cfg.interface, found.address)
-            )
+        candidates = choices(cfg, found, leased)
+        gateway = prefer if prefer in candidates else candidates[0]
         underlay.check_carrier(cfg.interface, link)  # the route stays: it is right again when the cable is back
     except underlay.NoAddress as error:
         reason, layer = str(error), "address"
     except NoGateway as error:
         reason = str(error)
     backstop = netlink.Route(
-        "0.0.0.0/0", cfg.table, config.PROTOCOL, netlink.UNREACHABLE, 0, BACKSTOP_METRIC, None, None, None, 0, 0
+        "0.0.0.0/0", cfg.table, HELD, netlink.UNREACHABLE, 0, BACKSTOP_METRIC, None, None, None, 0, 0
     )
     route = None
     rules = [_rule(cfg, network, mark=cfg.fwmark) for network in cfg.networks]
@@ -78,24 +125,25 @@ def desired(cfg, link, addresses, links=()):
     if gateway is not None:
         route = backstop._replace(
             type=netlink.UNICAST,
+            protocol=config.PROTOCOL,
             metric=0,
             gateway=gateway,
             oif=link.index,
             prefsrc=found.address,  # the NIC may have addresses outside the underlay too, for the ONT's web page
             flags=netlink.ONLINK,
         )
-    return Wanted(found, gateway, route, backstop, rules, reason, layer)
+    return Wanted(found, gateway, route, backstop, rules, reason, layer, candidates)
 
 
 def compare(cfg, wanted, routes, rules):
     """Hold the routes of the table and all rules of the host against what is wanted. Returns a View."""
     wanted_routes = [item for item in (wanted.backstop, wanted.route) if item is not None]
-    missing_routes = [item for item in wanted_routes if not any(_same_route(item, other) for other in routes)]
+    missing_routes = [item for item in wanted_routes if not any(same_route(item, other) for other in routes)]
     stale_routes, faults = [], []
     for item in routes:
-        if any(_same_route(item, other) for other in wanted_routes):
+        if any(same_route(item, other) for other in wanted_routes):
             continue
-        if item.protocol == config.PROTOCOL or (item.dst, item.metric, item.tos) == ("0.0.0.0/0", 0, 0):
+        if item.protocol in OWN or (item.dst, item.metric, item.tos) == ("0.0.0.0/0", 0, 0):
             stale_routes.append(item)
         else:
             faults.append(
@@ -110,7 +158,7 @@ def compare(cfg, wanted, routes, rules):
             seen.add(plain)  # whoever put it there, for instance systemd-networkd natively
             missing_rules = [other for other in missing_rules if other._replace(protocol=None) != plain]
         elif item.table == cfg.table:
-            if item.priority == cfg.priority and item.protocol in (None, config.PROTOCOL):
+            if item.priority == cfg.priority and item.protocol in (None,) + OWN:
                 stale_rules.append(item)
             elif plain not in seen:
                 faults.append(
@@ -121,13 +169,13 @@ def compare(cfg, wanted, routes, rules):
     return View(wanted, missing_routes, missing_rules, stale_routes, stale_rules, faults)
 
 
-def inspect(kernel, cfg):
+def inspect(kernel, cfg, leased=None, prefer=None):
     """Read the kernel's state and judge it. Also what `sitelink status` shows. Raises OSError."""
     link = kernel.link(cfg.interface)
     if link is None:
         wanted = desired(cfg, None, [], kernel.links())
     else:
-        wanted = desired(cfg, link, kernel.addresses(link.index))
+        wanted = desired(cfg, link, kernel.addresses(link.index), (), leased, prefer)
     view = compare(cfg, wanted, kernel.routes(cfg.table), kernel.rules())
     if view.missing_routes or view.missing_rules:
         return view
@@ -168,41 +216,59 @@ def apply(kernel, view):
     return errors
 
 
-def reconcile(kernel, cfg):
+def reconcile(kernel, cfg, leased=None, prefer=None):
     """Make everything right. Returns (view, errors) as they are afterwards."""
     for _ in range(3):  # a second default behind a replaced one shows up in the second round
-        view = inspect(kernel, cfg)
+        view = inspect(kernel, cfg, leased, prefer)
         if not (view.missing_routes or view.missing_rules or view.stale_routes or view.stale_rules):
             return view, []
         errors = apply(kernel, view)
         if errors:
             break
-    return inspect(kernel, cfg), errors
+    return inspect(kernel, cfg, leased, prefer), errors
 
 
-def remove(kernel, cfg):
-    """Take away what the daemon put into the kernel, and nothing else."""
+def remove(kernel, cfg, routes=True):
+    """Take away what the daemon put into the kernel, and nothing else. routes: those of the table too."""
     for rule in kernel.rules():
-        if (rule.priority, rule.table) == (cfg.priority, cfg.table) and rule.protocol in (None, config.PROTOCOL):
+        if (rule.priority, rule.table) == (cfg.priority, cfg.table) and rule.protocol in (None,) + OWN:
             kernel.delete_rule(rule)
-    for route in kernel.routes(cfg.table, protocol=config.PROTOCOL):
-        kernel.delete_route(route)
+    for route in kernel.routes(cfg.table) if routes else []:
+        if route.protocol in OWN:
+            kernel.delete_route(route)
 
 
-def reasons(cfg, view, errors=()):
-    """What is wrong, as [(layer, sentence)]. errors: what the kernel refused when the daemon last tried."""
+def reasons(cfg, view, errors=(), silent=(), routers=()):
+    """What is wrong, as [(layer, sentence)]. errors: what the kernel refused when the daemon last tried. silent: the
+    candidates that do not answer ARP. routers: those that the lease names."""
     found = [(view.wanted.layer, view.wanted.reason)] if view.wanted.reason else []
     found += [("gateway", text) for text in list(errors) + view.faults]
     if not found and (view.missing_routes or view.missing_rules):
         text = "entries of table %d or its rules are missing; start their daemon anew: systemctl restart %s@%s"
         found.append(("gateway", text % (cfg.table, "sitelink-gateway", cfg.interface)))
+    if view.wanted.gateway in silent and not view.wanted.reason:
+        found.append(("gateway", _silence(cfg, view.wanted, routers)))
     return found
 
 
-def report(cfg, view, errors=()):
+def _silence(cfg, wanted, routers):
+    other = [item for item in routers if item not in wanted.candidates]
+    advice = "check that the TR069 bridge (桥接) of the ONT still exists and is bound to this port"
+    if cfg.gateway == config.FIRST_HOST and other:
+        advice = "the lease names the router %s: set tr069_gateway_source to lease" % other[0]
+    elif cfg.gateway not in (config.FIRST_HOST, config.LEASE):
+        advice = "it was set by tr069_gateway_source: correct it, or " + advice
+    if len(wanted.candidates) == 1:
+        return "the gateway %s does not answer ARP on %s; %s" % (wanted.gateway, cfg.interface, advice)
+    return "no possible gateway (%s) answers ARP on %s; %s" % (
+        underlay.listed(wanted.candidates), cfg.interface, advice
+    )  # fmt: skip
+
+
+def report(cfg, view, errors=(), silent=(), routers=()):
     """The gateway's part of `sitelink status`."""
     wanted = view.wanted
-    found = reasons(cfg, view, errors)
+    found = reasons(cfg, view, errors, silent, routers)
     return {
         "interface": cfg.interface,
         "state": "fault" if found else "ok",
@@ -210,11 +276,19 @@ def report(cfg, view, errors=()):
         "address": wanted.address.address if wanted.address else None,
         "prefix": wanted.address.prefixlen if wanted.address else None,
         "gateway": wanted.gateway,
+        "source": None if wanted.gateway is None else _source(cfg, wanted, routers),
+        "answers": None if wanted.gateway is None else wanted.gateway not in silent,
         "table": cfg.table,
         "rules": not view.missing_rules,
         "route": wanted.route is not None and wanted.route not in view.missing_routes,
         "backstop": wanted.backstop not in view.missing_routes,
     }
+
+
+def _source(cfg, wanted, routers):
+    if cfg.gateway == config.LEASE:
+        return config.LEASE if wanted.gateway in routers else config.FIRST_HOST
+    return cfg.gateway if cfg.gateway == config.FIRST_HOST else "set"
 
 
 def run(interface):
@@ -238,16 +312,30 @@ class Daemon:
         self.events = netlink.Events(["link", "address", "route", "rule"])
         self.reason = None
         self.retry = None
-        loop.watch(self.events, self.on_events)
-        loop.every(SAFETY_SECONDS, self.reconcile)
         self.index = None
+        self.leased = None  # the lease.Lease of the address that the NIC has, once it is known
+        # of the candidates: the one in use where it is not the first, and those that do not answer ARP
+        self.situation, self.candidates, self.chosen, self.silent = None, [], None, set()
+        self.looks = []
+        loop.watch(self.events, self.on_events)
+        loop.every(SAFETY_SECONDS, self.safety)
+        told = state.read_json(self.report_path())
         self.reconcile()
+        before = told.get("table", cfg.table), told.get("priority", cfg.priority)
+        if before != (cfg.table, cfg.priority):  # of the configuration before this one
+            old = cfg._replace(table=before[0], priority=before[1])
+            remove(self.kernel, old, routes=old.table != cfg.table)
         loop.notifier.send("READY=1")
+
+    def report_path(self):
+        return config.run_path("gateway", self.cfg.interface, "json")
 
     def on_events(self):
         events, lost = self.events.read()
         if lost or any(self.concerns(event) for event in events):
             self.reconcile()
+        if self.cfg.gateway == config.LEASE and any(self.renewed(event) for event in events):
+            self.look_out()  # some DHCP clients write down what the server said after they have set the address
 
     def concerns(self, event):
         item = event.item
@@ -259,16 +347,39 @@ class Daemon:
             return item.table == self.cfg.table
         return True
 
+    def renewed(self, event):
+        """Whether it may be about a lease: also one that goes on gives its address a new lifetime."""
+        return event.kind == "address" and event.item.index == self.index and not event.deleted
+
+    def safety(self):
+        self.look()
+        self.ask(LATE_LOOK)
+
     def reconcile(self):
         if self.retry is not None:
             self.retry.cancel()
             self.retry = None
-        view, errors = reconcile(self.kernel, self.cfg)
+        if self.cfg.gateway == config.LEASE:
+            self.leased = self.lease(ask=False)
+        view, errors = reconcile(self.kernel, self.cfg, self.leased, self.chosen)
+        wanted = view.wanted
+        situation = wanted.address, wanted.candidates, wanted.reason
+        if situation != self.situation:  # everybody is asked anew
+            self.situation, self.candidates, self.chosen, self.silent = situation, wanted.candidates, None, set()
+            if wanted.gateway not in wanted.candidates[:1]:
+                view, errors = reconcile(self.kernel, self.cfg, self.leased)
+            self.look_out()
         link = self.kernel.link(self.cfg.interface)
         self.index = link.index if link else None
-        found = report(self.cfg, view, errors)
         if errors or view.missing_routes or view.missing_rules:
             self.retry = self.loop.after(RETRY_SECONDS, self.reconcile)
+        self.tell(view, errors)
+
+    def tell(self, view, errors):
+        address = view.wanted.address
+        fits = self.leased is not None and address is not None and self.leased.address == address.address
+        routers = self.leased.routers if fits else []
+        found = report(self.cfg, view, errors, self.silent, routers)
         if found["reason"] != self.reason:
             self.reason = found["reason"]
             if self.reason:
@@ -276,8 +387,63 @@ class Daemon:
             else:
                 log.log(log.INFO, "%(interface)s has %(address)s/%(prefix)s, gateway %(gateway)s" % found)
         self.loop.notifier.status(self.reason or "%(address)s/%(prefix)s via %(gateway)s" % found)
-        path = config.run_path("gateway", self.cfg.interface, "json")
-        state.write_json(path, dict(found, errors=errors))
+        state.write_json(
+            self.report_path(),
+            dict(found, errors=errors, silent=sorted(self.silent), routers=routers, priority=self.cfg.priority),
+        )
+
+    def look_out(self):
+        """Something is new: ask, and look, again and again for some seconds."""
+        for timer in self.looks:
+            timer.cancel()
+        self.looks = []
+        self.ask(*LOOKS)
+
+    def ask(self, *seconds):
+        """Let the kernel ask the candidates by ARP, and look so many seconds later what came of it."""
+        link = self.kernel.link(self.cfg.interface)
+        if link is None or not link.carrier:
+            return
+        for candidate in self.candidates:
+            try:
+                self.kernel.ask_neighbour(link.index, candidate)
+            except OSError as error:
+                log.log(log.WARNING, "the kernel does not ask for %s: %s" % (candidate, error.strerror))
+        self.looks = [self.loop.after(number, self.look) for number in seconds]
+
+    def lease(self, ask):
+        """The lease.Lease of the NIC's address, or None. ask: whether there is time to ask NetworkManager."""
+        link = self.kernel.link(self.cfg.interface)
+        addresses = [item.address for item in self.kernel.addresses(link.index)] if link is not None else []
+        found = lease.current(link, addresses, ask) if addresses else None
+        if found is None and not ask and self.leased is not None and self.leased.address in addresses:
+            return self.leased
+        return found
+
+    def look(self):
+        """What the lease says now, and which candidates answer."""
+        link = self.kernel.link(self.cfg.interface)
+        if link is None or not link.carrier:
+            return self.reconcile()
+        # Where the first host is silent, the lease is only read to tell the operator.
+        if self.cfg.gateway == config.LEASE or (self.cfg.gateway == config.FIRST_HOST and self.silent):
+            leased = self.lease(ask=True)
+            if leased != self.leased:
+                self.leased = leased
+                return self.reconcile()
+        states = self.kernel.neighbours(link.index)
+        for candidate in self.candidates:
+            if states.get(candidate, 0) & netlink.KNOWN:
+                self.silent.discard(candidate)
+            elif states.get(candidate, 0) & netlink.FAILED:
+                self.silent.add(candidate)
+        if self.candidates:
+            now = self.chosen or self.candidates[0]
+            self.chosen = choose(self.candidates, now, states, self.silent)
+            if self.chosen != now:
+                text = "the gateway of %s is now %s instead of %s, which does not answer ARP"
+                log.log(log.WARNING, text % (self.cfg.interface, self.chosen, now))
+        return self.reconcile()
 
 
 def describe_route(route):
@@ -321,12 +487,12 @@ def _rule(cfg, network, mark=0, source=None):
         mark=mark,
         mask=0xFFFFFFFF if mark else 0,
         table=cfg.table,
-        protocol=config.PROTOCOL,
+        protocol=HELD,
         action=1,  # FR_ACT_TO_TBL
         extra=(),
     )
 
 
-def _same_route(one, other):
+def same_route(one, other):
     """Equal but for who made it: systemd-networkd may hold the backstop natively."""
     return one._replace(protocol=0) == other._replace(protocol=0)

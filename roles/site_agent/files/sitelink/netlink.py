@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A small rtnetlink client for IPv4: links, addresses, routes, rules, route lookups and events.
+"""A small rtnetlink client for IPv4: links, addresses (of IPv6 too), routes, rules, neighbours, route lookups and events.
 
 Spoken directly because the iproute2 of CentOS 7 prints no JSON, and because a route is in place some milliseconds
-sooner. Constants are from linux/netlink.h, rtnetlink.h, if_link.h, if_addr.h and fib_rules.h.
+sooner. Constants are from linux/netlink.h, rtnetlink.h, if_link.h, if_addr.h, fib_rules.h and neighbour.h.
 """
 
 import errno
@@ -18,6 +18,8 @@ ONLINK = 4  # RTNH_F_ONLINK: the gateway is on this link whatever the other rout
 PROTOCOL_KERNEL = 2
 SECONDARY, DEPRECATED, TENTATIVE = 0x01, 0x20, 0x40  # ifa_flags
 INVERT = 2  # FIB_RULE_INVERT
+# ndm_state: being asked for the first time; did not answer; everything that has a hardware address
+INCOMPLETE, FAILED, KNOWN = 0x01, 0x20, 0x02 | 0x04 | 0x08 | 0x10 | 0x40 | 0x80
 
 Link = namedtuple("Link", "index name up carrier mtu")
 Address = namedtuple("Address", "index address prefixlen flags")
@@ -31,6 +33,8 @@ Event = namedtuple("Event", "kind deleted item")
 _GROUPS = {"link": 0x1, "address": 0x10, "route": 0x40, "rule": 0x80}  # RTMGRP_LINK, IPV4_IFADDR, IPV4_ROUTE, IPV4_RULE
 _NEWLINK, _GETLINK, _NEWADDR, _DELADDR, _GETADDR = 16, 18, 20, 21, 22
 _NEWROUTE, _DELROUTE, _GETROUTE, _NEWRULE, _DELRULE, _GETRULE = 24, 25, 26, 32, 33, 34
+_NEWNEIGH, _GETNEIGH = 28, 30
+_NTF_USE = 0x01
 _REQUEST, _ACK, _DUMP, _DUMP_INTR = 0x1, 0x4, 0x300, 0x10
 _REPLACE, _EXCL, _CREATE = 0x100, 0x200, 0x400
 _NLMSG_ERROR, _NLMSG_DONE = 2, 3
@@ -42,7 +46,17 @@ _ATTRIBUTE = struct.Struct("=HH")
 _LINK = struct.Struct("=BxHiII")
 _ADDRESS = struct.Struct("=BBBBi")
 _ROUTE = struct.Struct("=BBBBBBBBI")  # rtmsg; fib_rule_hdr has the same shape
+_NEIGHBOUR = struct.Struct("=BxxxiHBB")
 _U32 = struct.Struct("=I")
+
+# What the extra of a rule may hold, beside bound_to(): the table's default routes do not count; all but the mark.
+NO_DEFAULT = ((14, struct.pack("=I", 0)),)  # FRA_SUPPRESS_PREFIXLEN
+NOT = ((-1, struct.pack("=BI", 0, INVERT)),)
+
+
+def bound_to(interface):
+    """The extra of a rule for sockets that are bound to an interface."""
+    return ((17, interface.encode() + b"\0"),)  # FRA_OIFNAME
 
 
 class Kernel:
@@ -66,10 +80,15 @@ class Kernel:
     def links(self):
         return self._dump(_GETLINK, _LINK.pack(0, 0, 0, 0, 0), _parse_link)
 
-    def addresses(self, index):
-        """The IPv4 addresses of a link."""
-        found = self._dump(_GETADDR, _ADDRESS.pack(socket.AF_INET, 0, 0, 0, index), _parse_address)
+    def addresses(self, index, family=socket.AF_INET):
+        """The addresses of a link, of IPv4 unless said otherwise."""
+        found = self._dump(_GETADDR, _ADDRESS.pack(family, 0, 0, 0, index), _parse_address)
         return [item for item in found if item.index == index]
+
+    def overlay_addresses(self, index):
+        """The addresses of both kinds that somebody gave a link; not the link-local one that the kernel makes."""
+        found = self.addresses(index, socket.AF_INET6)
+        return self.addresses(index) + [item for item in found if not item.address.startswith("fe80:")]
 
     def routes(self, table, protocol=0, oif=0):
         """The IPv4 routes of a table, of one origin or through one link only where that is given."""
@@ -103,6 +122,29 @@ class Kernel:
                 return None
             raise
         return _parse_route(replies[0][1])
+
+    def neighbours(self, index):
+        """{address: ndm_state} of the IPv4 neighbours of a link that the kernel knows."""
+        body = _NEIGHBOUR.pack(socket.AF_INET, 0, 0, 0, 0) + _attribute(8, _U32.pack(index))  # NDA_IFINDEX
+        found = self._dump(_GETNEIGH, body, _parse_neighbour)
+        return {address: state for other, address, state in found if other == index}
+
+    def ask_neighbour(self, index, address):
+        """Let the kernel ask by ARP unless it has just heard of the neighbour; neighbours() tells later."""
+        body = _NEIGHBOUR.pack(socket.AF_INET, index, 0, _NTF_USE, 0) + _attribute(1, socket.inet_aton(address))
+        self._request(_NEWNEIGH, _REQUEST | _ACK | _CREATE, body)
+
+    def refuses(self, source, address, index, mark=0):
+        """What the kernel says of a packet that arrives through a link: "" when it takes or forwards it, else the error's
+        name. EXDEV or, by kernel, EINVAL: the reverse path filter; EHOSTUNREACH: no forwarding, or no route."""
+        body = _ROUTE.pack(socket.AF_INET, 32, 32, 0, 0, 0, 0, 0, 0)
+        body += _attribute(1, socket.inet_aton(address)) + _attribute(2, socket.inet_aton(source))
+        body += _attribute(3, _U32.pack(index)) + _attribute(16, _U32.pack(mark))
+        try:
+            self._request(_GETROUTE, _REQUEST, body)
+        except OSError as error:
+            return errno.errorcode.get(error.errno, str(error.errno))
+        return ""
 
     def replace_route(self, route):
         self._request(_NEWROUTE, _REQUEST | _ACK | _CREATE | _REPLACE, _pack_route(route))
@@ -264,7 +306,14 @@ def _u32(attributes, kind, default=None):
 
 def _ip(attributes, kind):
     value = attributes.get(kind)
-    return socket.inet_ntoa(value) if value is not None and len(value) == 4 else None
+    families = {4: socket.AF_INET, 16: socket.AF_INET6}
+    return socket.inet_ntop(families[len(value)], value) if value is not None and len(value) in families else None
+
+
+def _packed(address):
+    """The family of an address, and its bytes."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    return family, socket.inet_pton(family, address)
 
 
 def _prefix(attributes, kind, length):
@@ -284,14 +333,20 @@ def _parse_address(payload):
     family, prefixlen, flags, _, index = _ADDRESS.unpack_from(payload)
     attributes = _attributes(payload, _ADDRESS.size)
     address = _ip(attributes, 2) or _ip(attributes, 1)  # IFA_LOCAL, IFA_ADDRESS
-    if family != socket.AF_INET or address is None:
+    if family not in (socket.AF_INET, socket.AF_INET6) or address is None:
         return None
     return Address(index, address, prefixlen, _u32(attributes, 8, flags))
 
 
+def _parse_neighbour(payload):
+    family, index, state, _, _ = _NEIGHBOUR.unpack_from(payload)
+    address = _ip(_attributes(payload, _NEIGHBOUR.size), 1)
+    return (index, address, state) if family == socket.AF_INET and address is not None else None
+
+
 def _pack_address(index, address, prefixlen):
-    packed = socket.inet_aton(address)
-    return _ADDRESS.pack(socket.AF_INET, prefixlen, 0, 0, index) + _attribute(2, packed) + _attribute(1, packed)
+    family, packed = _packed(address)
+    return _ADDRESS.pack(family, prefixlen, 0, 0, index) + _attribute(2, packed) + _attribute(1, packed)
 
 
 def _parse_route(payload):
@@ -368,7 +423,8 @@ def _pack_rule(rule):
     source, source_length = rule.src.split("/")
     target, target_length = rule.dst.split("/")
     table = rule.table if rule.table < 256 else 0
-    body = _ROUTE.pack(socket.AF_INET, int(target_length), int(source_length), 0, table, 0, 0, rule.action, 0)
+    tos, flags = next((struct.unpack("=BI", value) for kind, value in rule.extra if kind == -1), (0, 0))
+    body = _ROUTE.pack(socket.AF_INET, int(target_length), int(source_length), tos, table, 0, 0, rule.action, flags)
     if int(target_length):
         body += _attribute(1, socket.inet_aton(target))
     if int(source_length):
@@ -378,4 +434,7 @@ def _pack_rule(rule):
         body += _attribute(10, _U32.pack(rule.mark)) + _attribute(16, _U32.pack(rule.mask))
     if rule.protocol is not None:
         body += _attribute(21, struct.pack("=B", rule.protocol))
+    for kind, value in rule.extra:
+        if kind >= 0:
+            body += _attribute(kind, value)
     return body

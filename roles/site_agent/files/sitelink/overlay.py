@@ -3,44 +3,102 @@
 
 import errno
 import ipaddress
+import re
 
 from . import config, log, netlink, wg
 
+INTERNET = "0.0.0.0/0"
+OVERHEAD_IPV4 = 60  # bytes that WireGuard adds to a packet on IPv4
+# Bridges that programs make for themselves: Docker, libvirt, LXC, podman, CNI.
+VIRTUAL = re.compile(r"docker\d|br-[0-9a-f]{12}|virbr\d|lxc|lxd|podman\d|cni|flannel")
 
-def reconcile(kernel, cfg, link):
-    """Bring a WireGuard link that is up to its configuration.
 
-    Returns (faults, peer_faults): sentences about the interface, and {public key: sentence}. Raises wg.WgError and
-    OSError when the device cannot be read.
+def load_conf(plan, exit_address=None):
+    """wg0.conf, when it belongs to the plan. Raises wg.ConfError and wg.WgError.
+
+    exit_address: the overlay address of the peer that the internet is reached through now, which no file says.
+    """
+    conf = wg.load_conf(config.wireguard_path(plan.interface))
+    # between two files of a running play, or an edit by hand: to apply half of it could cut off every peer
+    same_peers = set(conf.peers) == {peer.public_key for peer in plan.peers}
+    if not same_peers or wg.public_key(conf.private_key) != plan.public_key:
+        raise wg.ConfError(
+            "%s and %s name different %s; run the playbook again"
+            % (
+                config.wireguard_path(plan.interface),
+                config.mesh_path(plan.interface),
+                "keys of this site" if same_peers else "peers",
+            )
+        )
+    for peer in plan.peers:
+        if peer.address == exit_address:
+            conf.peers[peer.public_key].allowed_ips |= {INTERNET}
+    return conf
+
+
+def drift(kernel, plan, link, handover, exit_address=None):
+    """In which respects the running interface is not what the files say; a list of words. Changes nothing.
+
+    Raises wg.ConfError, wg.WgError and OSError.
+    """
+    conf = load_conf(plan, exit_address)
+    device = wg.show(plan.interface)
+    handover.settle(plan, conf, device)
+    cfg = handover.plan_in_use(plan)
+    found = wg.differences(handover.conf_in_use(plan, conf), device)
+    if conf.mtu is not None and link.mtu != conf.mtu:
+        found.append("MTU")
+    if any(address_changes(conf.addresses, kernel.overlay_addresses(link.index))):
+        found.append("addresses")
+    connected, underlay_index = _connected(kernel, cfg, link.index)
+    present = kernel.routes(netlink.MAIN_TABLE, oif=link.index)
+    wanted = {
+        str(network)
+        for network in wanted_prefixes(cfg, conf.addresses)
+        if conflict(network, connected, underlay_index) is None
+    }
+    if not wanted <= {route.dst for route in present} or any(
+        route.protocol == config.PROTOCOL and route.dst not in wanted for route in present
+    ):
+        found.append("routes")
+    return found
+
+
+def reconcile(kernel, plan, link, handover, exit_address=None):
+    """Bring a WireGuard link that is up to its configuration, with the keys that are in use.
+
+    Returns (faults, peer_faults, conf): sentences about the interface, {public key: sentence}, and wg0.conf or None. Raises
+    wg.WgError and OSError when the device cannot be read.
     """
     faults, peer_faults = [], {}
     try:
-        conf = wg.load_conf(config.wireguard_path(cfg.interface))
+        files = load_conf(plan, exit_address)
     except wg.ConfError as error:
-        return [str(error)], peer_faults
-    if set(conf.peers) != {peer.public_key for peer in cfg.peers}:
-        # between two files of a running play, or an edit by hand: to apply half of it could cut off every peer
-        return [
-            "%s and %s name different peers; run the playbook again"
-            % (config.wireguard_path(cfg.interface), config.mesh_path(cfg.interface))
-        ], peer_faults
-    device = wg.show(cfg.interface)
+        return [str(error)], peer_faults, None
+    device = wg.show(plan.interface)
+    handover.settle(plan, files, device)
+    cfg, conf = handover.plan_in_use(plan), handover.conf_in_use(plan, files)
     changed = wg.differences(conf, device)
     if changed:
         log.log(log.INFO, "%s: applying changed %s" % (cfg.interface, ", ".join(changed)))
-        wg.sync(cfg.interface, conf, {key: peer.keepalive for key, peer in device.peers.items() if peer.endpoint})
+        if changed == [wg.ALLOWED_IPS]:  # the peers in which nothing differs are left alone
+            wanted = {key: peer.allowed_ips for key, peer in conf.peers.items()}
+            different = [key for key, prefixes in wanted.items() if prefixes != device.peers[key].allowed_ips]
+            wg.set_allowed_ips(cfg.interface, {key: wanted[key] for key in different})
+        else:
+            wg.sync(cfg.interface, conf, {key: peer.keepalive for key, peer in device.peers.items() if peer.endpoint})
     try:
         _link(kernel, link, conf)
         _routes(kernel, cfg, conf, link, faults, peer_faults)
     except OSError as error:
         faults.append("the kernel refused a change of %s: %s" % (cfg.interface, error.strerror))
-    return faults, peer_faults
+    return faults, peer_faults, files
 
 
 def address_changes(wanted, present):
     """What to add and what to delete: two lists of (address, prefix length). wanted: "192.168.11.1/24" texts."""
     interfaces = [ipaddress.ip_interface(item) for item in wanted]
-    wanted = [(str(item.ip), item.network.prefixlen) for item in interfaces if item.version == 4]
+    wanted = [(str(item.ip), item.network.prefixlen) for item in interfaces]
     present = [(item.address, item.prefixlen) for item in present]
     return [item for item in wanted if item not in present], [item for item in present if item not in wanted]
 
@@ -48,6 +106,7 @@ def address_changes(wanted, present):
 def wanted_prefixes(cfg, addresses):
     """{prefix: peer} of what lies behind peers and not in the overlay's own prefix, which is connected already.
 
+    Of IPv6 there is nothing else: LANs are reached by IPv4.
     0.0.0.0/0 is no matter of the main table: WireGuard may carry it, but who uses it has a table of its own.
     """
     connected = [ipaddress.ip_interface(item).network for item in addresses]
@@ -75,16 +134,54 @@ def conflict(network, connected, underlay_index):
     return None
 
 
+def warnings(kernel, cfg):
+    """What works, but is probably not meant: a LAN that a virtual network of this site has as well; a list of sentences."""
+    names = {item.index: item.name for item in kernel.links()}
+    found = []
+    for route in kernel.routes(netlink.MAIN_TABLE, protocol=netlink.PROTOCOL_KERNEL):
+        name = names.get(route.oif, "")
+        if not VIRTUAL.match(name):
+            continue
+        for subnet in cfg.lan_subnets:
+            if ipaddress.IPv4Network(subnet).overlaps(ipaddress.IPv4Network(route.dst)):
+                found.append(
+                    "%s: wireguard_mesh_lan_subnets holds %s, which overlaps %s of %s on the site itself: what comes from the "
+                    "mesh goes there and not to the LAN. Give one of the two another network"
+                    % (cfg.site, subnet, route.dst, name)
+                )
+    return found
+
+
 def refusals(kernel, cfg):
     """Why this plan does not fit the networks that the site is connected to now; a list of sentences."""
     link = kernel.link(cfg.interface)
     connected, underlay_index = _connected(kernel, cfg, link.index if link else None)
     found = ["%s: %s" % (cfg.site, fault) for fault in _lan_faults(cfg, connected, underlay_index)]
+    if len(cfg.addresses) > 1 and not ipv6_possible():
+        found.append(
+            "%s: wireguard_mesh_network6: IPv6 is switched off on this site (net.ipv6.conf.default.disable_ipv6), and %s would not "
+            "come up; switch it on there, or leave wireguard_mesh_network6 out" % (cfg.site, cfg.interface)
+        )
+    underlay = kernel.link(cfg.underlay_interface)
+    if underlay is not None and underlay.mtu < cfg.mtu + OVERHEAD_IPV4:
+        found.append(
+            "%s: wireguard_mesh_underlay_mtu: %s has an MTU of %d, into which the overlay's %d does not fit; write %d there"
+            % (cfg.site, cfg.underlay_interface, underlay.mtu, cfg.mtu, underlay.mtu)
+        )
     for network, peer in wanted_prefixes(cfg, cfg.addresses).items():
         blocking = conflict(network, connected, underlay_index)
         if blocking is not None:
             found.append("%s: %s (wireguard_mesh_lan_subnets): %s" % (cfg.site, peer.name, _blocked(network, blocking)))
     return found
+
+
+def ipv6_possible():
+    """Whether a new interface can have IPv6 addresses."""
+    try:
+        with open(config.IPV6_SWITCH) as file:
+            return file.read().strip() == "0"
+    except OSError:
+        return False
 
 
 def _connected(kernel, cfg, own_index):
@@ -117,7 +214,7 @@ def _link(kernel, link, conf):
         kernel.set_mtu(link.index, conf.mtu)
         log.log(log.INFO, "%s: MTU is now %d" % (link.name, conf.mtu))
     for _ in range(2):  # with a primary address the kernel may drop its secondaries, which may be the new ones
-        added, deleted = address_changes(conf.addresses, kernel.addresses(link.index))
+        added, deleted = address_changes(conf.addresses, kernel.overlay_addresses(link.index))
         for address, prefixlen in added:
             kernel.add_address(link.index, address, prefixlen)
             log.log(log.INFO, "%s: added address %s/%d" % (link.name, address, prefixlen))

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What is known of every peer, and which endpoint it is to have. Pure logic: time and devices come from outside.
+"""What is known of every peer, and which endpoint it is to have. Pure logic: time, chance and devices come from outside.
 
-Sources of endpoints (DNS, the inventory's literal addresses) only ever offer(); here alone is decided whether an offer
-is good enough to be applied, and a peer that is alive is never touched.
+A peer is alive, suspect (alive, but it is to prove it) or dead. Sources only ever add candidates, endpoints at which a
+peer may be; here alone is decided which of them is tried and when, and an endpoint of a live peer is never touched.
 """
 
 import ipaddress
@@ -12,42 +12,85 @@ from . import config
 from .address import listed
 
 # In keepalive intervals. Every packet sent or received starts WireGuard's keepalive timer anew (wireguard paper, 6.5), so
-# the end whose timer is the first to fire keeps the other end from ever sending: silence alone means little, and a
-# silent peer is asked for an echo before it counts as dead.
-QUIET, DEAD = 1.8, 2.2
+# the end whose timer is the first to fire keeps the other end from ever sending: silence alone means little.
+QUIET = 1.8
+# Seconds that a silent peer has to answer echo requests. Where a firewall drops them WireGuard itself answers the packet
+# after 10 s (KEEPALIVE_TIMEOUT).
+QUIET_PATIENCE = 12
+HANDOVER_PATIENCE = 7.0  # after a new key: WireGuard begins a second handshake after 5 s
+MOVED_PATIENCE = 1.0  # seconds that it has when there is a reason to think that the link is broken
+ECHOES = 4  # requests in that time
 SESSION_SECONDS = 200  # WireGuard refuses a session after 180 s (REJECT_AFTER_TIME), so a live one has renewed it
-FIRST_RETRY, LAST_RETRY = 2, 60  # seconds between attempts to find a dead peer
-JITTER = 0.25  # of that interval, so that sites do not ask in step after a power cut
+
+TRY_SECONDS = 2  # that a candidate has before the next one's turn
+FIRST_TRY_SECONDS = 1  # that it has when a new one arrives meanwhile
+STAGGER_SECONDS = 0.3  # that one end of a pair waits: of two handshakes begun at the same time none succeeds
+EAGER_SECONDS = 120  # after a loss the candidates take turns without pause, and DNS is asked often
+PAUSE, LAST_PAUSE = 5, 60  # seconds between two turns of the same candidates; WireGuard initiates once in 5 s anyway
+LOOKUP_SECONDS = 4  # between two DNS lookups for one dead peer while eager
+LOOKUPS_PER_SECOND = 4  # for all dead peers together
+FIRST_QUESTION, LAST_QUESTION = 1, 30  # seconds between questions to the live peers
+TOLD_SECONDS = 5  # between two changes of what one peer tells about another that are heeded
+TOLD_AGE = 3600  # seconds; who heard a peer longer ago than this knows nothing
+NEWS_SECONDS = 120  # an endpoint that changed less than this ago is news to a peer that moved itself
+JITTER = 0.25  # of intervals, so that sites do not act in step after a power cut
+REMEMBERED = 4  # endpoints per peer on disk
+
+# The order of sources: what a live peer hears now, what worked last, what others wrote down.
+RANK = {"peer": 0, "roamed": 1, "disk": 2, "dns": 3, "seed": 4}
+
+
+class Candidate:
+    """An endpoint at which a peer may be; tried_at: monotonic seconds of its last turn, None before the first."""
+
+    __slots__ = ("source", "tried_at")
+
+    def __init__(self, source):
+        self.source, self.tried_at = source, None
 
 
 class PeerState:
-    """One peer. endpoint: "ip:port" or None; source: "dns", "seed" (inventory), "roamed" (learned by the kernel) or
-    "none"; known: the last (endpoint, source) that worked; times are of the monotonic clock, None for never."""
+    """One peer. endpoint: "ip:port" or None; source: where it came from (a key of RANK) or "none"; remembered: endpoints
+    that worked, the last one first; since: when it came to be alive or dead; heal: (seconds, source) of the last heal
+    or None. Times are of the monotonic clock, None for never."""
 
     __slots__ = (
-        "plan", "present", "endpoint", "source", "alive", "rx", "rx_at", "handshake", "handshake_at", "known",
-        "attempts", "next_try", "busy", "note",
+        "plan", "present", "endpoint", "source", "alive", "rx", "rx_at", "handshake", "handshake_at", "remembered",
+        "sources", "since", "changed_at", "suspect", "lost_at", "heal", "candidates", "told", "tries", "passes",
+        "eager_until", "next_try", "next_lookup", "next_question", "questions", "busy", "note",
     )  # fmt: skip
 
     def __init__(self, plan):
         self.plan = plan
-        self.known = None
+        self.alive = False
+        self.remembered = []
+        self.sources = {}  # of endpoints that worked, for a daemon or device that starts anew
+        self.since = self.changed_at = self.lost_at = self.heal = None
         self.busy = False  # a lookup is under way
         self.note = ""  # what the last attempt to find an endpoint had to say
+        self.told = {}  # {who told: (endpoint, when)}
+        self.candidates = {}
         self.forget()
 
     def forget(self):
         """The device is gone or new: what was counted on the old one means nothing."""
         self.present = True
+        if self.alive:
+            self.since = None
         self.alive = False
+        self.suspect = None  # [reason, since, patience, next echo]
         self.endpoint, self.source = None, "none"
         self.rx = self.rx_at = self.handshake = self.handshake_at = None
-        self.retry()
+        self.tries = self.passes = self.questions = 0
+        self.next_try = self.next_lookup = self.next_question = 0.0
+        self.eager_until = None  # from the next opportunity on
+        for candidate in self.candidates.values():
+            candidate.tried_at = None
 
-    def retry(self):
-        """Look for the peer at the next opportunity, and quickly for a while."""
-        self.attempts = 0
-        self.next_try = 0.0
+    def drop(self, *sources):
+        """Forget the candidates of these sources."""
+        for endpoint in [item for item, each in self.candidates.items() if each.source in sources]:
+            del self.candidates[endpoint]
 
     @property
     def reason(self):
@@ -62,133 +105,422 @@ class PeerState:
         return text + ("; " + self.note if self.note else "")
 
 
+class Changes:
+    """What an observation found. lacking: {key: endpoint} whose keepalive has to be set; lost, came: keys that died and
+    that came to life; moved: keys of live peers with a new endpoint."""
+
+    __slots__ = ("lacking", "lost", "came", "moved")
+
+    def __init__(self):
+        self.lacking, self.lost, self.came, self.moved = {}, [], [], []
+
+
+class Actions:
+    """What is due. tries: {key: endpoint} to give to dead peers; echoes: keys to send an echo request; lookups: states
+    whose names are to be looked up (they are busy until answer()); questions: keys of dead peers to ask the others for."""
+
+    __slots__ = ("tries", "echoes", "lookups", "questions")
+
+    def __init__(self):
+        self.tries, self.echoes, self.lookups, self.questions = {}, [], [], []
+
+
 class Peers:
-    def __init__(self, cfg):
+    def __init__(self, cfg, chance=random.uniform):
         self.states = {}
+        self.own_address = None
+        self._chance = chance
         self.update(cfg)
 
     def update(self, cfg):
         """Take over a changed plan; peers that stay keep what is known of them."""
-        self.networks = cfg.networks
-        self.keepalive = cfg.keepalive
-        self.own_address = None
+        self.networks, self.keepalive, self.own_key = cfg.networks, cfg.keepalive, cfg.public_key
         old, self.states = self.states, {}
+        by_address = {state.plan.address: state for state in old.values()}
         for plan in cfg.peers:
-            state = old.get(plan.public_key) or PeerState(plan)
-            if state.plan.endpoint != plan.endpoint:
-                state.retry()
+            state = old.get(plan.public_key)
+            if state is None and plan.address in by_address:  # it has a new key
+                state = by_address[plan.address]
+                state.rx = state.handshake = None
+                state.present = True
+            if state is None:
+                state = PeerState(plan)
+            elif (state.plan.endpoint, state.plan.seeds) != (plan.endpoint, plan.seeds):
+                state.next_try = state.next_lookup = 0.0
+                state.drop("dns", "seed")
             state.plan = plan
             self.states[plan.public_key] = state
+            for endpoint in plan.seeds + _literal(plan):
+                if self._usable(endpoint, plan):
+                    state.candidates.setdefault(endpoint, Candidate("seed"))
+                else:
+                    state.note = self._refusal(plan.name, [_host(endpoint)])
+        # who may tell of others
+        self.by_address = {state.plan.address: key for key, state in self.states.items() if not state.plan.external}
 
     def forget(self):
         for state in self.states.values():
             state.forget()
 
-    def retry(self):
-        for state in self.states.values():
-            if not state.alive:
-                state.retry()
+    def remember(self, saved):
+        """Take the endpoints of the file on disk, {public key: ["ip:port", ...]}, the last one first."""
+        for key, endpoints in saved.items():
+            state = self.states.get(key)
+            if state is None or not isinstance(endpoints, list):
+                continue
+            for endpoint in endpoints[:REMEMBERED]:
+                if parse_endpoint(endpoint) and self._usable(endpoint, state.plan) and endpoint not in state.remembered:
+                    state.remembered.append(endpoint)
+                    state.candidates[endpoint] = Candidate("disk")
+
+    def to_remember(self):
+        return {key: state.remembered for key, state in self.states.items() if state.remembered}
 
     def restore(self, saved):
-        """Take the sources of endpoints from the status file of the daemon's last run, {public key: {...}}."""
+        """Take what the status file of this boot's last run says, {public key: {...}}."""
         for key, item in saved.items():
-            if key in self.states and isinstance(item, dict) and item.get("endpoint"):
-                self.states[key].known = (str(item["endpoint"]), str(item.get("source")))
+            state = self.states.get(key)
+            if state is None or not isinstance(item, dict):
+                continue
+            if item.get("endpoint") and item.get("source") in RANK:
+                state.sources[str(item["endpoint"])] = item["source"]
+            if isinstance(item.get("since"), float) and item.get("alive"):
+                state.since = item["since"]
+            heal = item.get("heal")
+            if isinstance(heal, list) and len(heal) == 2:
+                state.heal = tuple(heal)
 
     def observe(self, device, now, wall):
-        """Compare with the running device. Returns {key: endpoint} of peers whose keepalive has to be set.
-
-        now: monotonic seconds; wall: seconds since the epoch, used once per peer to judge a handshake of old.
-        """
-        lacking = {}
+        """Compare with the running device; wall: seconds since the epoch, to judge a handshake of old. Returns Changes."""
+        changes = Changes()
         for key, state in self.states.items():
             running = device.peers.get(key)
-            was_alive, state.present = state.alive, running is not None
+            was_alive, before = state.alive, state.endpoint
+            first = state.rx is None and state.since is not None  # restored: the daemon was away, not the tunnel
+            state.present = running is not None
             if running is None:
                 state.forget()
                 state.present = False
-                continue
-            self._observe(state, running, now, wall)
+            else:
+                self._observe(state, running, now, wall)
+                if state.endpoint and running.keepalive != self.keepalive and not _roams(state.plan):
+                    changes.lacking[key] = state.endpoint
+            if state.since is None or (was_alive != state.alive and not first):
+                state.since = now
             if was_alive and not state.alive:
-                state.retry()
-            if state.endpoint and running.keepalive != self.keepalive:
-                lacking[key] = state.endpoint
-        return lacking
+                self._lose(state, now)
+                changes.lost.append(key)
+            if state.alive and not was_alive:
+                self._welcome(state, now)
+                changes.came.append(key)
+            elif state.alive and before != state.endpoint:
+                changes.moved.append(key)
+            if state.alive and (before != state.endpoint or not was_alive):
+                state.changed_at = now
+                self._keep(state)
+        return changes
 
     def _observe(self, state, running, now, wall):
         if state.rx is None or running.rx < state.rx:  # seen for the first time, or the device is a new one
             # a tunnel that lived when the daemon started gets the time to prove it, also after the clock was set back
             lived = running.handshake and running.rx and wall - running.handshake < SESSION_SECONDS
             state.rx_at = state.handshake_at = now if lived else None
-        elif running.rx != state.rx:
-            state.rx_at = now
+        else:
+            # Bytes and handshake are counted one after the other, and this look may be between the two.
             if running.handshake and running.handshake != state.handshake:
                 state.handshake_at = now
+            if running.rx != state.rx:
+                state.rx_at = now
+                if state.suspect is not None:
+                    state.suspect = None
+                    state.drop("peer")
         state.rx, state.handshake = running.rx, running.handshake
         if running.endpoint != state.endpoint:
-            state.source = "roamed" if running.endpoint else "none"
-            if state.known and state.known[0] == running.endpoint:
-                state.source = state.known[1]
+            state.source = state.sources.get(running.endpoint, "roamed") if running.endpoint else "none"
             state.endpoint = running.endpoint
-        state.alive = (
+        heard = (
             state.endpoint is not None
             and state.rx_at is not None
-            and now - state.rx_at <= DEAD * self.keepalive
             and state.handshake_at is not None
             and now - state.handshake_at <= SESSION_SECONDS
         )
-        if state.alive:
-            state.known = (state.endpoint, state.source)
-            state.note = ""
+        if not heard:
+            state.alive = False
+        elif state.alive:
+            if state.suspect is None and now - state.rx_at > QUIET * self.keepalive:
+                self._suspect(state, state.rx_at, now, QUIET_PATIENCE)
+            if state.suspect is not None and now - state.suspect[1] >= state.suspect[2]:
+                state.alive = False
+        else:
+            state.alive = now in (state.rx_at, state.handshake_at)  # only what is heard now makes the dead live
 
-    def quiet(self, now):
-        """The keys of living peers that are to prove it."""
-        return [key for key, state in self.states.items() if state.alive and now - state.rx_at > QUIET * self.keepalive]
+    def _suspect(self, state, lost_at, now, patience):
+        if state.suspect is None or state.suspect[1] + state.suspect[2] > now + patience:
+            state.suspect = [lost_at, now, patience, now]
 
-    def attempt(self, now):
-        """The peers to look for now. Returns ({key: endpoint to set}, [states whose names are to be looked up])."""
-        endpoints, lookups = {}, []
-        for key, state in self.states.items():
-            if state.alive or not state.present or state.busy or now < state.next_try:
-                continue
-            interval = min(LAST_RETRY, FIRST_RETRY * 2 ** min(state.attempts, 10))
-            state.next_try = now + interval * random.uniform(1 - JITTER, 1 + JITTER)
-            state.attempts += 1
-            if state.endpoint is None and state.known:  # wg0 was restarted: what worked last is the best guess
-                state.endpoint, state.source = state.known
-                endpoints[key] = state.endpoint
-            elif state.plan.endpoint is None:
-                state.note = "it has no endpoint in the plan; it has to call this site"
-            elif _is_address(state.plan.endpoint[0]):
-                endpoint = self.offer(state, [state.plan.endpoint[0]], "seed")
-                if endpoint:
-                    endpoints[key] = endpoint
-            else:
-                state.busy = True
-                lookups.append(state)
-        return endpoints, lookups
+    def _lose(self, state, now):
+        state.lost_at = state.suspect[0] if state.suspect else now
+        state.suspect = None
+        self._search(state, now)
 
-    def offer(self, state, addresses, source, reason=""):
-        """An answer of a source. Returns the endpoint to set, or None; a refusal is noted with its reason."""
-        if state.alive or not state.present:
-            return None
-        host, port = state.plan.endpoint
-        valid = [item for item in addresses if config.inside(item, self.networks) and item != self.own_address]
-        if not valid:
-            if self.own_address in addresses:
-                reason = "%s leads to %s, this site's own address; its record is out of date" % (host, self.own_address)
-            elif addresses:
-                reason = "%s leads to %s, which is outside the underlay %s" % (
-                    host, listed(addresses), listed(self.networks)
-                )  # fmt: skip
-            state.note = reason
-            return None
+    def _search(self, state, now):
+        """Look for a dead peer from the beginning, and eagerly."""
+        state.tries = state.passes = state.questions = 0
+        state.eager_until = now + EAGER_SECONDS
+        state.next_try = state.next_lookup = state.next_question = now
+        if state.plan.public_key < self.own_key:
+            state.next_try += STAGGER_SECONDS
+        for candidate in state.candidates.values():
+            candidate.tried_at = None
+
+    def _welcome(self, state, now):
+        if state.lost_at is not None:
+            state.heal = (round(now - state.lost_at, 3), state.source)
+            state.lost_at = None
         state.note = ""
-        endpoint = "%s:%d" % (valid[(state.attempts - 1) % len(valid)], port)  # of several, each in turn
-        if endpoint == state.endpoint:
-            return None
-        state.endpoint, state.source = endpoint, source
-        return endpoint
+        state.suspect = None
+
+    def _keep(self, state):
+        """Only ever called for a peer that was heard, authenticated, at its endpoint."""
+        endpoint = state.endpoint
+        if not self._usable(endpoint, state.plan):
+            return
+        state.sources = {endpoint: state.source}
+        state.remembered = ([endpoint] + [item for item in state.remembered if item != endpoint])[:REMEMBERED]
+        state.drop("peer", "roamed", "disk")
+        for item in reversed(state.remembered):
+            state.candidates.setdefault(item, Candidate("disk" if item != endpoint else "roamed"))
+        state.told.clear()
+
+    def exchanged(self, keys, now):
+        """These peers, or this site, took a new key into use: the live ones get some time to prove that they live."""
+        for key in keys:
+            state = self.states[key]
+            if state.alive:
+                state.rx = state.handshake = 0
+                state.rx_at = state.handshake_at = now
+                state.suspect = None
+                self._suspect(state, now, now, HANDOVER_PATIENCE)
+
+    def moved(self, now):
+        """The own address changed, or the way is open again: whoever lives is to prove it, the dead are looked for."""
+        for state in self.states.values():
+            if state.alive:
+                state.suspect = None
+                self._suspect(state, now, now, MOVED_PATIENCE)
+                state.suspect[3] = now + MOVED_PATIENCE / ECHOES  # the announcement is the first echo request
+            else:
+                self._search(state, now)
+
+    def doubt(self, name, now):
+        """The peer of that name, if it is alive, is to prove it. Not in a hurry: its firewall may drop echo requests."""
+        for state in self.states.values():
+            if state.plan.name == name and state.alive:
+                self._suspect(state, now, now, QUIET_PATIENCE)
+
+    def told(self, sender, entries, now):
+        """What a peer says of others: [(overlay address, "ip:port", age in seconds)]. Returns whether anything is due.
+
+        sender: the overlay address that the message came from. Nothing of it touches a live peer; a live one of which
+        another endpoint is told has to prove that it lives.
+        """
+        due = False
+        if sender not in self.by_address:
+            return due
+        for address, endpoint, age in entries:
+            key = self.by_address.get(address)
+            if key is None or address == sender or age > TOLD_AGE or not self._usable(endpoint):
+                continue
+            state = self.states[key]
+            if endpoint == state.endpoint and state.alive:
+                continue
+            last = state.told.get(sender)
+            if last is not None and now - last[1] < TOLD_SECONDS:
+                continue
+            if last is not None and last[0] == endpoint and endpoint in state.candidates:
+                continue
+            if last is not None:  # one candidate per peer that tells, so that a liar gets one turn of many
+                old = state.candidates.get(last[0])
+                if old is not None and old.source == "peer":
+                    del state.candidates[last[0]]
+            state.told[sender] = (endpoint, now)
+            due = True
+            if state.alive:
+                self._suspect(state, now, now, MOVED_PATIENCE)
+            self._offer(state, endpoint, "peer", now)
+        return due
+
+    def _offer(self, state, endpoint, source, now):
+        """A new candidate is the next to be tried; a known one, told anew, only changes its rank."""
+        known = state.candidates.get(endpoint)
+        if known is not None:
+            if RANK[source] < RANK[known.source]:
+                known.source = source
+            return
+        begun = [each.tried_at for each in state.candidates.values() if each.tried_at is not None]
+        state.candidates[endpoint] = Candidate(source)
+        if not state.alive:
+            soonest = max(begun) + FIRST_TRY_SECONDS if begun else now
+            state.next_try = min(state.next_try, max(now, soonest))
+
+    def answer(self, state, addresses, reason, now):
+        """The answer of DNS. Returns whether it holds an address of the underlay; else `reason` or a better one is noted."""
+        host, port = state.plan.endpoint
+        valid = [item for item in addresses if self._usable("%s:%d" % (item, port), state.plan)]
+        fresh = ["%s:%d" % (item, port) for item in valid]
+        for endpoint in [item for item, each in state.candidates.items() if each.source == "dns"]:
+            if fresh and endpoint not in fresh:
+                del state.candidates[endpoint]
+        for endpoint in fresh:
+            self._offer(state, endpoint, "dns", now)
+        if valid:
+            state.note = ""
+        else:
+            state.note = self._refusal(host, addresses) if addresses else reason
+        return bool(valid)
+
+    def _refusal(self, host, addresses):
+        if self.own_address in addresses:
+            return "%s leads to %s, this site's own address; its record is out of date" % (host, self.own_address)
+        return "%s leads to %s, which is outside the underlay %s" % (host, listed(addresses), listed(self.networks))
+
+    def _usable(self, endpoint, plan=None):
+        address, _, _ = endpoint.rpartition(":")
+        try:
+            if plan is not None and plan.external:
+                return address != self.own_address
+            return address != self.own_address and config.inside(address, self.networks)
+        except ValueError:
+            return False
+
+    def due(self, now):
+        """The Actions that are due; to be called right after observe(), so that nobody who lives is touched."""
+        actions = Actions()
+        dead = sum(1 for state in self.states.values() if not state.alive)
+        some_live = dead < len(self.states)
+        for key, state in self.states.items():
+            if not state.present:
+                continue
+            if state.alive:
+                if state.suspect is not None and now >= state.suspect[3]:
+                    state.suspect[3] = now + state.suspect[2] / ECHOES
+                    actions.echoes.append(key)
+                continue
+            if now >= state.next_try:
+                self._try(state, key, actions, now)
+            if self._to_look_up(state) and now >= state.next_lookup:
+                interval = max(self._pause(state, LOOKUP_SECONDS, now), dead / LOOKUPS_PER_SECOND)
+                state.next_lookup = now + self._jitter(interval)
+                state.busy = True
+                actions.lookups.append(state)
+            if some_live and not state.plan.external and now >= state.next_question:
+                state.next_question = now + min(LAST_QUESTION, FIRST_QUESTION * 2 ** min(state.questions, 10))
+                state.questions += 1
+                actions.questions.append(key)
+            if not state.candidates and not state.plan.endpoint:
+                state.note = "it has no endpoint in the plan; it has to call this site"
+        return actions
+
+    def _try(self, state, key, actions, now):
+        usable = {item: each for item, each in state.candidates.items() if self._usable(item, state.plan)}
+        if not usable or _roams(state.plan):
+            state.next_try = now + PAUSE
+            return
+        endpoint = min(usable, key=lambda item: self._turn(usable[item]))
+        candidate = usable[endpoint]
+        candidate.tried_at = now
+        state.tries += 1
+        state.passes = state.tries // len(usable)
+        following = min(usable.values(), key=self._turn)
+        wait = TRY_SECONDS
+        if following.tried_at is not None:
+            wait = max(wait, following.tried_at + self._pause(state, PAUSE, now) - now)
+        state.next_try = now + self._jitter(wait)
+        state.endpoint, state.source = endpoint, candidate.source
+        state.sources[endpoint] = candidate.source
+        actions.tries[key] = endpoint
+        state.rx = state.handshake = 0  # the peer is made anew, and its counters with it
+        state.rx_at = state.handshake_at = None
+
+    @staticmethod
+    def _turn(candidate):
+        """The order of turns: the untried, the better source first, then who waited longest."""
+        if candidate.tried_at is None:
+            return (0, RANK[candidate.source])
+        return (1, candidate.tried_at)
+
+    def _pause(self, state, first, now):
+        if state.eager_until is None:
+            state.eager_until = now + EAGER_SECONDS
+        if now < state.eager_until:
+            return first
+        return min(LAST_PAUSE, first * 2 ** min(state.passes, 10))
+
+    def _jitter(self, seconds):
+        return seconds * self._chance(1 - JITTER, 1 + JITTER)
+
+    @staticmethod
+    def _to_look_up(state):
+        return not state.busy and state.plan.endpoint is not None and not _literal(state.plan)
+
+    def next_due(self, now):
+        """Seconds until something has to be done for somebody, None while all live and none is suspect."""
+        times, some_live = [], any(state.alive for state in self.states.values())
+        for state in self.states.values():
+            if not state.present:
+                continue
+            if state.alive:
+                if state.suspect is not None:
+                    times += [state.suspect[3], state.suspect[1] + state.suspect[2]]
+                continue
+            times.append(state.next_try)
+            if some_live and not state.plan.external:
+                times.append(state.next_question)
+            if self._to_look_up(state):
+                times.append(state.next_lookup)
+        return max(0.0, min(times) - now) if times else None
+
+    def heard(self, keys, now):
+        """What can be told of peers: [(overlay address, "ip:port", age)] of those that are alive and not suspect."""
+        found = []
+        for key in keys:
+            state = self.states[key]
+            if state.alive and state.suspect is None and not state.plan.external and self._usable(state.endpoint):
+                found.append((state.plan.address, state.endpoint, max(0, int(now - state.rx_at))))
+        return found
+
+    def news(self, now):
+        """The keys of live peers whose endpoint changed lately."""
+        return [
+            key
+            for key, state in self.states.items()
+            if state.alive and state.changed_at is not None and now - state.changed_at < NEWS_SECONDS
+        ]
+
+    def live(self):
+        return [key for key, state in self.states.items() if state.alive]
+
+
+def _roams(plan):
+    """Whether only the peer itself knows where it is, such as a phone, which shall sleep as well."""
+    return plan.external and plan.endpoint is None
+
+
+def parse_endpoint(value):
+    """Whether a value of a file is "IPv4 address:port"."""
+    if not isinstance(value, str) or len(value) > 21:
+        return False
+    address, _, port = value.rpartition(":")
+    return _is_address(address) and port.isdigit() and 0 < int(port) < 65536
+
+
+def _host(endpoint):
+    return endpoint.rpartition(":")[0]
+
+
+def _literal(plan):
+    """The plan's endpoint as a list, empty when it is a name or there is none."""
+    return ["%s:%d" % plan.endpoint] if plan.endpoint and _is_address(plan.endpoint[0]) else []
 
 
 def _is_address(host):

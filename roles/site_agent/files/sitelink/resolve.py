@@ -11,6 +11,8 @@ import ipaddress
 import os
 import subprocess
 
+from . import dns
+
 TIMEOUT = 8  # seconds; the C library gives a server 5 s, then asks the next
 AT_ONCE = 32  # children; so many silent names may be waited for before another has to wait its turn
 
@@ -46,6 +48,56 @@ class Resolver:
     def _done(self):
         self._running -= 1
         self._next()
+
+
+class Questions:
+    """One question for the addresses of a name, to several servers at once.
+
+    servers: [(address, {options of dns.Question})]; the callback gets their dns.Answers, at the latest after dns.TIMEOUT.
+    """
+
+    def __init__(self, loop, host, servers, callback):
+        self._loop, self._callback = loop, callback
+        self._answers, self._open = [], []
+        try:
+            for address, way in servers:
+                self._open.append(dns.Question(address, host, "A", **way))
+        except (OSError, ValueError):
+            pass  # no file left, or no name: the servers before this one are asked all the same
+        for question in self._open:
+            loop.watch(question, lambda question=question: self._take(question, question.read()))
+        self._timers = [loop.after(dns.TIMEOUT / 2, self._again), loop.after(dns.TIMEOUT, self._end)]
+        self._again()
+
+    def _again(self):
+        for question in list(self._open):
+            self._take(question, question.send())
+        if not self._open:
+            self._loop.after(0, self._end)
+
+    def _take(self, question, answer):
+        if answer is None or question not in self._open:
+            return
+        self._answers.append(answer)
+        self._close(question)
+        if not self._open:
+            self._loop.after(0, self._end)
+
+    def _close(self, question):
+        self._open.remove(question)
+        self._loop.unwatch(question)
+        question.close()
+
+    def _end(self):
+        if self._callback is None:
+            return
+        for question in list(self._open):
+            self._answers.append(question.answer(dns.TIMED_OUT))
+            self._close(question)
+        for timer in self._timers:
+            timer.cancel()
+        callback, self._callback = self._callback, None
+        callback(self._answers)
 
 
 class _Lookup:

@@ -20,7 +20,11 @@ def read_json(path):
 
 def write_json(path, data, mode=0o644):
     """Replace a file in one step, and only when its content changes. Returns whether it was written."""
-    text = json.dumps(data, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+    return write_text(path, json.dumps(data, indent=1, sort_keys=True, ensure_ascii=False) + "\n", mode)
+
+
+def write_text(path, text, mode=0o644):
+    """write_json() for what is text already."""
     try:
         with open(path, encoding="utf-8") as file:
             if file.read() == text:

@@ -5,7 +5,7 @@ import os
 import socket
 import time
 
-from . import __version__, config, ddns, firewall, gateway, icmp, netlink, nftables, state, wg
+from . import __version__, config, ddns, firewall, gateway, handover, icmp, lease, netlink, nftables, state, wg
 
 
 def collect(probe=False):
@@ -14,10 +14,12 @@ def collect(probe=False):
     result = {
         "version": __version__,
         "site": socket.gethostname(),
+        "time": int(time.time()),
         "gateway": [],
         "firewall": [],
         "ddns": None,
         "mesh": [],
+        "exit": [],
         "faults": [],
     }
     for interface in config.configured("gateway"):
@@ -27,6 +29,7 @@ def collect(probe=False):
     _ddns(result)
     for interface in config.configured("mesh"):
         _mesh(kernel, interface, probe, result)
+        _exit(interface, result)
     if not result["gateway"] and not result["mesh"]:
         _fault(result, "gateway", "sitelink", "%s holds no configuration; run the playbook for this site" % config.ETC)
     for fault in result["faults"]:
@@ -41,15 +44,18 @@ def _fault(result, layer, subject, message):
 def _gateway(kernel, interface, result):
     try:
         cfg = config.load_gateway(interface)
-        view = gateway.inspect(kernel, cfg)
+        running = state.is_locked(config.run_path("gateway", interface, "lock"))
+        told = state.read_json(config.run_path("gateway", interface, "json")) if running else {}
+        routers = told.get("routers") or []
+        leased = lease.Lease(told.get("address"), routers, [])
+        view = gateway.inspect(kernel, cfg, leased, told.get("gateway"))
     except (config.ConfigError, OSError) as error:
         _fault(result, "gateway", interface, str(error))
         return
-    running = state.is_locked(config.run_path("gateway", interface, "lock"))
-    errors = state.read_json(config.run_path("gateway", interface, "json")).get("errors") or [] if running else []
-    found = gateway.report(cfg, view, errors)
+    known = told.get("errors") or [], told.get("silent") or [], routers
+    found = gateway.report(cfg, view, *known)
     result["gateway"].append(found)
-    for layer, reason in gateway.reasons(cfg, view, errors):
+    for layer, reason in gateway.reasons(cfg, view, *known):
         _fault(result, layer, interface, reason)
     if not running:
         found["state"] = "fault"
@@ -89,6 +95,8 @@ def _mesh(kernel, interface, probe, result):
         _fault(result, "mesh", interface, str(error))
         return
     result["site"] = cfg.site
+    if os.geteuid() == 0:
+        cfg = handover.Handover(state.read_json(config.lib_path("keys", interface, "json"))).plan_in_use(cfg)
     told = state.read_json(config.run_path("mesh", interface, "json"))
     reasons = []
     device = None
@@ -109,13 +117,13 @@ def _mesh(kernel, interface, probe, result):
     latency = {}
     if probe and device is not None:
         try:
-            latency = icmp.ping([peer.address for peer in cfg.peers], interface)
+            latency = icmp.measure([peer.address for peer in cfg.peers], interface)
         except OSError as error:
             reasons.append("the peers could not be probed: %s" % error.strerror)
     peers = []
     for plan in cfg.peers:
         known = (told.get("peers") or {}).get(plan.public_key) or {}
-        peers.append(_peer(kernel, cfg, plan, device, known, running, latency.get(plan.address)))
+        peers.append(_peer(kernel, cfg, plan, device, known, running, *latency.get(plan.address, (None, None))))
     for reason in reasons:
         _fault(result, "mesh", interface, reason)
     for peer in peers:
@@ -134,7 +142,39 @@ def _mesh(kernel, interface, probe, result):
     )
 
 
-def _peer(kernel, cfg, plan, device, known, running, latency):
+def _exit(interface, result):
+    """The use of another site's internet, and who uses that of this one."""
+    try:
+        cfg = config.load_mesh(interface)
+    except config.ConfigError:
+        return  # told with the mesh
+    if cfg.exit is None and not cfg.exit_for:
+        return
+    running = state.is_locked(config.run_path("mesh", interface, "lock"))
+    told = (state.read_json(config.run_path("mesh", interface, "json")).get("exit") or {}) if running else {}
+    named = state.read_json(config.run_path("named", interface, "json"))
+    reasons = [part for part in (told.get("reason"), named.get("reason") if told.get("site") else "") if part]
+    found = {
+        "interface": interface,
+        "when": cfg.exit.when if cfg.exit else "never",
+        "uplink": cfg.uplink,
+        "broadband": told.get("broadband"),
+        "away": bool(told.get("routed")),
+        "used": told.get("site"),
+        "since": round(time.monotonic() - told["since"], 1) if told.get("since") is not None else None,
+        "exits": told.get("sites") or {},
+        "names": named.get("by") or None,
+        "serves": list(cfg.exit_for),
+        "state": "fault" if reasons else "ok",
+        "reason": "; ".join(reasons),
+        "names_reason": named.get("reason", "") if told.get("site") else "",
+    }
+    result["exit"].append(found)
+    for reason in reasons:
+        _fault(result, "exit", interface, reason)
+
+
+def _peer(kernel, cfg, plan, device, known, running, latency, loss):
     live = device.peers.get(plan.public_key) if device is not None else None
     endpoint = live.endpoint if live else None
     age = max(0, int(time.time()) - live.handshake) if live and live.handshake else None
@@ -147,7 +187,9 @@ def _peer(kernel, cfg, plan, device, known, running, latency):
     if endpoint:
         route = kernel.lookup(endpoint.rpartition(":")[0], cfg.fwmark)
         nic = gateway.link_name(route.oif) if route is not None and route.oif else None
-    if alive and nic != cfg.underlay_interface:
+    if plan.external:  # it may be anywhere, and asleep
+        reason = reason if alive else ""
+    elif alive and nic != cfg.underlay_interface:
         reason = "packets to it would leave by %s instead of %s; see the gateway" % (
             nic or "no NIC at all", cfg.underlay_interface
         )  # fmt: skip
@@ -157,6 +199,7 @@ def _peer(kernel, cfg, plan, device, known, running, latency):
         "site": cfg.site,
         "name": plan.name,
         "address": plan.address,
+        "external": plan.external,
         "public_key": plan.public_key,
         "endpoint": endpoint,
         "endpoint_source": source,
@@ -164,7 +207,10 @@ def _peer(kernel, cfg, plan, device, known, running, latency):
         "rx_bytes": live.rx if live else 0,
         "tx_bytes": live.tx if live else 0,
         "alive": alive,
+        "since": round(time.monotonic() - known["since"], 1) if running and known.get("since") is not None else None,
+        "heal": dict(zip(("seconds", "source"), known["heal"])) if known.get("heal") else None,
         "latency": latency,
+        "loss": loss,
         "nic": nic,
         "reason": reason,
     }
@@ -186,21 +232,26 @@ def render(result):
             lines.append("  %s  %s; %s" % (when, event["what"], text))
     if result["ddns"]:
         names = [
-            "%s %s by %s" % (item["name"], item["address"] or "-", item["provider"]) for item in result["ddns"]["names"]
+            "%s %s by %s%s"
+            % (item["name"], item["address"] or "-", item["provider"], " for " + item["peer"] if item["peer"] else "")
+            for item in result["ddns"]["names"]
         ]
         lines += ["", "%-6s %-6s %s" % ("ddns", result["ddns"]["state"], ", ".join(names))]
         lines += ["  " + result["ddns"]["note"]] if result["ddns"]["note"] else []
     for item in result["mesh"]:
         lines += ["", "%-6s %-6s %s, mesh %s" % (item["interface"], item["state"], item["address"], item["mesh"])]
-        rows = [("peer", "address", "", "endpoint", "from", "nic", "handshake", "latency", "received", "sent")]
+        titles = "peer,address,,since,endpoint,from,healed,nic,handshake,latency,received,sent"
+        rows = [tuple(titles.split(","))]
         for peer in item["peers"]:
             rows.append(
                 (
                     peer["name"],
                     peer["address"],
                     "alive" if peer["alive"] else "DEAD",
+                    "-" if peer["since"] is None else _duration(peer["since"]),
                     peer["endpoint"] or "-",
                     peer["endpoint_source"],
+                    "in %.1f s by %s" % (peer["heal"]["seconds"], peer["heal"]["source"]) if peer["heal"] else "-",
                     peer["nic"] or "-",
                     "-" if peer["handshake_age"] is None else "%d s" % peer["handshake_age"],
                     "-" if peer["latency"] is None else "%.1f ms" % peer["latency"],
@@ -210,6 +261,8 @@ def render(result):
             )
         widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
         lines += ["  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows]
+    for item in result["exit"]:
+        lines += ["", "%-6s %-6s %s" % ("exit", item["state"], _exit_line(item))]
     lines.append("")
     if result["faults"]:
         lines.append("Faults:")
@@ -217,6 +270,30 @@ def render(result):
     else:
         lines.append("No fault.")
     return "\n".join(lines)
+
+
+def _exit_line(item):
+    parts = []
+    if item["when"] != "never":
+        if item["used"]:
+            text = "internet through %s" % item["used"]
+            text += " since %s" % _duration(item["since"]) if item["since"] is not None else ""
+        else:
+            text = "internet through none of the exits" if item["away"] or item["broadband"] != "up" else "internet by " + item["uplink"]
+        parts.append(text)
+        if item["broadband"]:
+            parts.append("own broadband %s" % item["broadband"])
+        parts.append("exits: " + ", ".join("%s %s" % pair for pair in item["exits"].items()))
+    if item["serves"]:
+        parts.append("lets use its own: " + ", ".join(item["serves"]))
+    return "; ".join(parts)
+
+
+def _duration(seconds):
+    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * length:
+            return "%d %s" % (seconds // length, unit)
+    return "%d s" % seconds
 
 
 def _bytes(count):

@@ -4,9 +4,11 @@
 import base64
 import binascii
 import ipaddress
+import os
 import re
 import subprocess
 
+ALLOWED_IPS = "allowed IPs"  # a word of differences()
 TIMEOUT = 5  # seconds; wg answers within milliseconds, unless a user space implementation hangs
 _PEERS_PER_COMMAND = 100  # far below the limit of an argument list
 
@@ -48,6 +50,16 @@ def show(interface):
     return parse_dump(_run(["show", interface, "dump"]))
 
 
+def fwmarks():
+    """{interface: mark} of all running devices that have one; empty where there is no wg."""
+    try:
+        lines = _run(["show", "all", "fwmark"]).splitlines()
+    except WgError:
+        return {}
+    pairs = [line.split("\t") for line in lines]
+    return {name: int(mark, 0) for name, mark in pairs if mark != "off"}
+
+
 def set_endpoints(interface, endpoints, keepalive):
     """Set {public key: "ip:port"}, each with its keepalive in the same step. Raises WgError."""
     items = sorted(endpoints.items())
@@ -56,6 +68,70 @@ def set_endpoints(interface, endpoints, keepalive):
         for key, endpoint in items[start : start + _PEERS_PER_COMMAND]:
             arguments += ["peer", key, "endpoint", endpoint, "persistent-keepalive", str(keepalive)]
         _run(arguments)
+
+
+def set_allowed_ips(interface, allowed_ips):
+    """Set {public key: prefixes}; all other peers are left alone. Raises WgError."""
+    items = sorted(allowed_ips.items())
+    for start in range(0, len(items), _PEERS_PER_COMMAND):
+        arguments = ["set", interface]
+        for key, prefixes in items[start : start + _PEERS_PER_COMMAND]:
+            arguments += ["peer", key, "allowed-ips", ",".join(sorted(prefixes))]
+        _run(arguments)
+
+
+def public_key(private_key):
+    """The public key of a private key. Raises WgError."""
+    return _run(["pubkey"], private_key + "\n").strip()
+
+
+def swap_peer(interface, old, new, peer, endpoint):
+    """Put a peer with a new key (a Peer as it is to be) into the place of one with an old key, in one step. It begins no
+    handshake by itself. Raises WgError."""
+    arguments, pipes = ["set", interface, "peer", old, "remove", "peer", new], []
+    try:
+        if peer.preshared_key:
+            pipes.append(_pipe(peer.preshared_key))
+            arguments += ["preshared-key", "/proc/self/fd/%d" % pipes[0]]
+        if endpoint:
+            arguments += ["endpoint", endpoint]
+        arguments += ["allowed-ips", ",".join(sorted(peer.allowed_ips))]
+        _run(arguments, pass_fds=pipes)
+    finally:
+        for reader in pipes:
+            os.close(reader)
+
+
+def replace_peers(interface, device, endpoints, keepalive):
+    """Make peers of the running device anew, each with another endpoint: {public key: "ip:port"}. Raises WgError.
+
+    A new peer begins a handshake at once, where an old one waits up to 5 s after its last attempt (REKEY_TIMEOUT), and
+    takes one from a peer whose clock went back. Its sessions are lost, so that this is for peers that are dead.
+    """
+    items = sorted(endpoints.items())
+    for start in range(0, len(items), _PEERS_PER_COMMAND):
+        arguments, pipes = ["set", interface], []
+        try:
+            for key, endpoint in items[start : start + _PEERS_PER_COMMAND]:
+                peer = device.peers[key]
+                arguments += ["peer", key, "remove", "peer", key]
+                if peer.preshared_key:
+                    pipes.append(_pipe(peer.preshared_key))
+                    arguments += ["preshared-key", "/proc/self/fd/%d" % pipes[-1]]
+                arguments += ["endpoint", endpoint, "persistent-keepalive", str(keepalive)]
+                arguments += ["allowed-ips", ",".join(sorted(peer.allowed_ips))]
+            _run(arguments, pass_fds=pipes)
+        finally:
+            for reader in pipes:
+                os.close(reader)
+
+
+def _pipe(secret):
+    """The end to read a secret from, which so comes into neither arguments nor files."""
+    reader, writer = os.pipe()
+    with os.fdopen(writer, "w") as file:
+        file.write(secret + "\n")
+    return reader
 
 
 def sync(interface, conf, keepalives):
@@ -97,7 +173,7 @@ def differences(conf, device):
     if any(wanted.preshared_key != running.preshared_key for wanted, running in both):
         found.append("preshared keys")
     if any(wanted.allowed_ips != running.allowed_ips for wanted, running in both):
-        found.append("allowed IPs")
+        found.append(ALLOWED_IPS)
     return found
 
 
@@ -210,7 +286,7 @@ def _mark(value):
     return 0 if value == "off" else int(value, 0)
 
 
-def _run(arguments, text=None):
+def _run(arguments, text=None, pass_fds=()):
     try:
         process = subprocess.Popen(
             ["wg"] + arguments,
@@ -218,6 +294,7 @@ def _run(arguments, text=None):
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             universal_newlines=True,
+            pass_fds=pass_fds,
         )
     except OSError as error:
         raise WgError("wg cannot be run (%s); install the package wireguard-tools" % error.strerror) from None

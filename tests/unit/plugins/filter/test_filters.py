@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The filters' arguments: what they take, and that no error shows a secret."""
 
+import pathlib
 import traceback
 
 import pytest
@@ -14,6 +15,7 @@ from ansible_collections.sitelink.tr069.plugins.filter import (
     wireguard_public_key,
 )
 
+PLUGINS = pathlib.Path(wireguard_mesh_plan.__file__).parent
 SECRET = "a-mesh-secret-for-tests-that-is-long-enough"
 MODULES = (
     wireguard_free_addresses,
@@ -48,6 +50,11 @@ WRONG_SECRETS = [
 
 def test_a_file_per_filter():
     assert list(FILTERS) == [module.__name__.rpartition(".")[2] for module in MODULES]
+
+
+@pytest.mark.parametrize("path", sorted(PLUGINS.glob("*.py")), ids=lambda path: path.stem)
+def test_every_filter_says_what_is_missing_on_the_controller(path):
+    assert f"needs_libraries({path.stem})" in path.read_text()
 
 
 def test_keypair_and_public_key():

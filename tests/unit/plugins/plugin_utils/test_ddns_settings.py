@@ -32,6 +32,27 @@ def test_one_name_is_one_entry():
     assert SECRET not in json.dumps(result["names"])
 
 
+PEER = {"site": "site b", "hostname": "site-b.example.com", "provider": "alidns", "id": "LTAI", "token": "another-secret",
+        "ttl": 0, "line": "", "extra": {}, "endpoint": ""}  # fmt: skip
+
+
+def test_a_peers_name_is_an_entry_with_the_peers_own_account():
+    result = _ddns.settings(RIGHT, [PEER])
+    assert result["problems"] == []
+    own, peer = result["names"]
+    assert "peer" not in own
+    assert (peer["name"], peer["peer"], peer["networks"]) == ("site-b.example.com", "site b", ["10.0.0.0/7"])
+    entry = result["client"]["providers"][1]
+    assert entry["index4"] == ["shell:/usr/local/sbin/sitelink address --peer 'site b' --network 10.0.0.0/7"]
+    assert (entry["provider"], entry["id"], entry["token"], entry["ttl"]) == ("alidns", "LTAI", "another-secret", 600)
+
+
+@pytest.mark.parametrize("slip", [{"token": ""}, {"provider": "nobody"}, {"hostname": "x y"}])
+def test_a_peer_with_a_slip_is_left_out_for_the_plan_tells_of_it(slip):
+    result = _ddns.settings(RIGHT, [{**PEER, **slip}])
+    assert result["problems"] == [] and len(result["names"]) == len(result["client"]["providers"]) == 1
+
+
 def test_tls_is_always_verified():
     assert found(ca_file="/etc/sitelink/ddns-ca.pem")["client"]["ssl"] == "/etc/sitelink/ddns-ca.pem"
 

@@ -3,6 +3,7 @@
 
 import base64
 import json
+import pathlib
 
 import jinja2
 import pytest
@@ -40,6 +41,7 @@ def test_a_right_inventory(mesh):
     mesh.spoil(
         "site-b", wireguard_mesh_lan_subnets=["192.168.30.0/24", "10.66.2.0/24"], wireguard_mesh_lan_gateway="yes"
     )
+    mesh.spoil("site-b", wireguard_mesh_endpoint_seeds=["10.140.16.9"])
     mesh.spoil("site-c", wireguard_mesh_endpoint="10.24.96.9", wireguard_mesh_port="22001", wireguard_mesh_mtu=1412)
     plan = build(mesh)
     assert plan["problems"] == [] and plan["warnings"] == []
@@ -53,9 +55,14 @@ def test_a_right_inventory(mesh):
     private = _keys.MeshKeys(SECRET, "sitelink").private_key("site-b", 1)
     assert plan["sites"]["site-b"] == {
         "address": "192.168.11.2",
+        "address6": None,
         "addresses": ["192.168.11.2/24"],
         "allowed_ips": ["192.168.11.2/32", "10.66.2.0/24", "192.168.30.0/24"],
         "endpoint": {"host": "site-b.example.com", "port": 22000},
+        "endpoint_seeds": [{"host": "10.140.16.9", "port": 22000}],
+        "exit": None,
+        "exit_for": [],
+        "external_endpoint": None,
         "interface": "wg0",
         "keepalive": 25,
         "key_generation": 1,
@@ -63,8 +70,10 @@ def test_a_right_inventory(mesh):
         "lan_gateway": True,
         "lan_subnets": ["10.66.2.0/24", "192.168.30.0/24"],
         "mtu": 1420,
+        "peers_only": [],
         "port": 22000,
         "public_key": _keys.public_key(private),
+        "uplink": "eth0",
     }
     assert plan["sites"]["site-c"]["endpoint"] == {"host": "10.24.96.9", "port": 22001}
     assert plan["sites"]["site-c"]["mtu"] == 1412
@@ -139,6 +148,9 @@ def test_empty_values_are_not_given(mesh):
         ("wireguard_mesh_endpoint", "10.1.2.3:22000"),
         ("wireguard_mesh_endpoint", "192.0.2.1"),  # outside the underlay
         ("wireguard_mesh_endpoint", "nohow"),
+        ("wireguard_mesh_endpoint_seeds", "10.1.2.3"),
+        ("wireguard_mesh_endpoint_seeds", ["10.1.2.3:22000"]),
+        ("wireguard_mesh_endpoint_seeds", ["192.0.2.1"]),  # outside the underlay
         ("wireguard_mesh_endpoint", "site-a.example.com"),  # where site-a is
         ("wireguard_mesh_network", "192.168.12.0/24"),  # not as on the other sites
         ("wireguard_mesh_name", "other"),
@@ -163,6 +175,16 @@ def test_empty_values_are_not_given(mesh):
         ("wireguard_mesh_port", 22000.5),
         ("wireguard_mesh_mtu", 1279),
         ("wireguard_mesh_mtu", 9001),
+        ("wireguard_mesh_mtu", 1441),  # 1500 less IPv4's and WireGuard's 60
+        ("wireguard_mesh_underlay_mtu", 1359),
+        ("wireguard_mesh_port", 22069),  # the daemons'
+        ("wireguard_mesh_state", "gone"),
+        ("wireguard_mesh_state", "{{ nothing }}"),
+        ("wireguard_mesh_peers_only", "site-a"),
+        ("wireguard_mesh_peers_only", ["site-x"]),
+        ("wireguard_mesh_peers_only", ["site-b"]),
+        ("wireguard_mesh_external_endpoint", "home.example.com"),
+        ("wireguard_mesh_external_endpoint", "home.example.com:0"),
         ("wireguard_mesh_key_generation", 0),
         ("wireguard_mesh_secret", "too-short"),
         ("wireguard_mesh_secret", SECRET + "-another"),
@@ -229,6 +251,26 @@ def test_every_slip_of_other_providers_is_told(mesh):
     mesh.spoil("site-b", ddns_providers=[{"provider": "he", "name": "b"}, "dnspod"])
     messages = [problem["message"] for problem in build(mesh)["problems"]]
     assert len(messages) == 3 and all("site-b: ddns_providers (entry " in message for message in messages)
+
+
+def test_whose_names_a_site_publishes(mesh):
+    mesh.spoil(ddns_publish_for=["site-a", "site-b"])
+    assert not build(mesh)["problems"]
+    assert "no site of the group" in message(mesh.spoil("site-a", ddns_publish_for=["siteb"]))
+    assert "[site-b, site-c]" in message(mesh.spoil("site-a", ddns_publish_for="site-b"))
+    mesh.spoil("site-a", ddns_publish_for=["site-c"]).spoil("site-b", ddns_publish_for=[]).without(
+        "site-c", "ddns_hostname"
+    )
+    mesh.without("site-c", "ddns_publish_for")
+    assert "site-c, which has no ddns_hostname" in message(mesh)
+
+
+def test_the_accounts_of_the_sites_to_publish_for(mesh):
+    mesh.spoil("site-c", ddns_provider="alidns", ddns_id="LTAI", ddns_token="other").without("site-b", "ddns_hostname")
+    found = _mesh_plan.names_to_publish(["site-a", "site-b", "site-c", "gone"], mesh, "site-a")
+    assert [site["site"] for site in found] == ["site-c"]
+    assert (found[0]["hostname"], found[0]["provider"], found[0]["token"]) == ("site-c.example.com", "alidns", "other")
+    assert (found[0]["ttl"], found[0]["extra"]) == (0, {})
 
 
 def test_ddns_that_is_off_needs_nothing(mesh):
@@ -480,6 +522,8 @@ def test_peers(mesh):
         "public_key": plan["sites"]["site-a"]["public_key"],
         "allowed_ips": ["192.168.11.1/32", "192.168.1.0/24"],
         "endpoint": {"host": "site-a.example.com", "port": 22000},
+        "seeds": [],
+        "external": False,
         "preshared_key": _keys.MeshKeys(SECRET, "sitelink").preshared_keys(("site-a", 1), [("site-b", 1)])[0],
     }
     assert all("preshared_key" not in peer for peer in _mesh_plan.peers(plan, "site-b"))
@@ -523,8 +567,265 @@ def test_what_the_carrier_may_reach_is_checked(mesh, allow, words):
     assert words in message(mesh)
 
 
+@pytest.mark.parametrize(
+    ("variable", "wrong", "right", "words"),
+    [
+        ("tr069_table", [254, 0, "main", True, -1], [305, "306", 4294967295], "Write"),
+        ("tr069_fwmark", ["0x", "0", 0, "0x100000000", "mark", [305]], ["0x131", "0X131", 305, "305"], "such as 0x131"),
+        ("tr069_rule_priority", [0, 32766, "low"], [305, "306"], "32765"),
+        (
+            "tr069_gateway_source",
+            ["dhcp", "10.0.0", "0.0.0.0", "224.0.0.1", 305],
+            ["lease", "10.23.64.1"],
+            "first_host",
+        ),
+        ("tr069_gateway_state", ["gone"], ["absent"], "present or absent"),
+    ],
+)
+def test_the_settings_of_the_gateway_are_checked(mesh, variable, wrong, right, words):
+    for value in wrong:
+        mesh.spoil("site-b", **{variable: value})
+        assert faults(mesh) == [("site-b", variable)], value
+        assert words in message(mesh)
+    for value in right:
+        mesh.spoil("site-b", **{variable: value})
+        assert faults(mesh) == [], value
+
+
 def test_right_entries_of_what_the_carrier_may_reach(mesh):
     mesh.spoil(
         "site-b", tr069_firewall_allow=[{"protocol": "tcp", "ports": [443, "8000-8010"], "sources": ["10.23.64.0/20"]}]
     )
     assert faults(mesh) == []
+
+
+@pytest.mark.parametrize("state", ["planned", "absent"])
+def test_a_site_that_is_not_present_is_in_nobody_s_files_and_blocks_nobody(mesh, state):
+    alone = build({name: mesh[name] for name in ("site-a", "site-c")})
+    mesh["site-b"] = {"wireguard_mesh_state": state, "wireguard_mesh_address": "FILL-ME-IN", "ddns_hostname": 7}
+    plan = build(mesh)
+    assert plan["problems"] == []
+    assert plan["states"] == {"site-a": "present", "site-b": state, "site-c": "present"}
+    assert plan["sites"] == alone["sites"]
+
+
+def test_the_mtu_follows_from_the_underlay_s(mesh):
+    mesh.spoil("site-a", wireguard_mesh_underlay_mtu=1492)
+    mesh.spoil("site-b", wireguard_mesh_underlay_mtu=1492, wireguard_mesh_mtu=1380)
+    assert [site["mtu"] for site in build(mesh)["sites"].values()] == [1412, 1380, 1420]
+
+
+def names_of_peers(plan):
+    return {name: [peer["name"] for peer in _mesh_plan.peers(plan, name, SECRET)] for name in plan["sites"]}
+
+
+def test_a_site_that_only_talks_to_some(mesh):
+    mesh.spoil("site-b", wireguard_mesh_peers_only=["site-a"])
+    assert names_of_peers(build(mesh)) == {"site-a": ["site-b", "site-c"], "site-b": ["site-a"], "site-c": ["site-a"]}
+    # Each names the other, or nobody is named.
+    assert faults(mesh.spoil("site-a", wireguard_mesh_peers_only=["site-c"])) == [
+        ("site-b", "wireguard_mesh_peers_only")
+    ]
+    assert faults(mesh.spoil("site-a", wireguard_mesh_peers_only=["site-b"])) == []
+
+
+PHONE = {"name": "phone", "address": "192.168.11.100", "sites": ["site-b"]}
+ROUTER = {
+    "name": "router", "address": "192.168.11.101", "public_key": KEY_2, "lan_subnets": ["192.168.40.0/24"],
+    "endpoint": "router.example.com:51820", "preshared_key": False,
+}  # fmt: skip
+
+
+def test_external_peers(mesh):
+    mesh.spoil(wireguard_mesh_external_peers=[PHONE, ROUTER])
+    mesh.spoil("site-b", wireguard_mesh_external_endpoint="home.example.com:22000", wireguard_mesh_underlay_mtu=1492)
+    plan = build(mesh)
+    assert plan["problems"] == []
+    assert names_of_peers(plan) == {
+        "site-a": ["router", "site-b", "site-c"],
+        "site-b": ["phone", "router", "site-a", "site-c"],
+        "site-c": ["router", "site-a", "site-b"],
+    }
+    phone, router, *_ = _mesh_plan.peers(plan, "site-b", SECRET)
+    assert (router["public_key"], router["allowed_ips"]) == (KEY_2, ["192.168.11.101/32", "192.168.40.0/24"])
+    assert router["endpoint"] == {"host": "router.example.com", "port": 51820} and "preshared_key" not in router
+    told = _mesh_plan.client(plan, "phone", SECRET)
+    assert _keys.public_key(told["private_key"]) == phone["public_key"]
+    assert (told["address"], told["mtu"]) == ("192.168.11.100", 1412)
+    assert told["peers"] == [
+        {
+            "name": "site-b",
+            "public_key": plan["sites"]["site-b"]["public_key"],
+            "allowed_ips": ["192.168.11.2/32", "192.168.2.0/24"],
+            "endpoint": {"host": "home.example.com", "port": 22000},
+            "preshared_key": phone["preshared_key"],
+        }
+    ]
+    assert _mesh_plan.client(plan, "router", SECRET)["private_key"] is None
+    assert told["private_key"] not in json.dumps(plan)
+    # No site could come to have the keys of an external peer.
+    assert _keys.MeshKeys(SECRET, "sitelink").private_key("phone", 1) != told["private_key"]
+
+
+@pytest.mark.parametrize(
+    ("peers", "words"),
+    [
+        ("phone", "not a list"),
+        (["phone"], "Write each entry like"),
+        ([{"name": "phone"}], "without address"),
+        ([{**PHONE, "private_key": "x"}], "a key that is not known"),
+        ([PHONE, PHONE], "twice"),
+        ([{**PHONE, "address": "192.168.11.1"}], "already has"),
+        ([{**PHONE, "address": "192.168.12.1"}], "no host of the overlay"),
+        ([{**PHONE, "name": "site-c"}], "the name of a site"),
+        ([{**PHONE, "sites": ["site-x"]}], "no site of the inventory"),
+        ([{**PHONE, "public_key": KEY_1[:-4]}], "not a WireGuard key"),
+        ([{**PHONE, "endpoint": "10.1.2.3"}], "and a port"),
+        ([{**ROUTER, "lan_subnets": ["192.168.1.128/25"]}], "overlaps 192.168.1.0/24 (site-a)"),
+        ([{**ROUTER, "lan_subnets": ["192.168.11.0/25"]}], "the overlay"),
+        ([ROUTER, {**ROUTER, "name": "other", "address": "192.168.11.102", "lan_subnets": []}], "already has"),
+        ([ROUTER, {**PHONE, "lan_subnets": ["192.168.40.0/25"]}], "(router)"),
+    ],
+)
+def test_wrong_external_peers(mesh, peers, words):
+    mesh.spoil(wireguard_mesh_external_peers=peers)
+    found = build(mesh)["problems"]
+    assert {problem["variable"] for problem in found} == {"wireguard_mesh_external_peers"}
+    assert words in found[0]["message"] and KEY_1[:-4] not in found[0]["message"]
+
+
+def test_one_external_peer_is_the_same_on_every_site(mesh):
+    mesh.spoil("site-a", wireguard_mesh_external_peers=[{**PHONE, "sites": []}])
+    mesh.spoil("site-c", wireguard_mesh_external_peers=[{**PHONE, "sites": [], "address": "192.168.11.111"}])
+    assert faults(mesh) == [("site-c", "wireguard_mesh_external_peers")]
+
+
+def test_an_overlay_of_both_kinds(mesh):
+    mesh.spoil(wireguard_mesh_network6="fd5c:1d2e:3f40::/64")
+    mesh.spoil("site-b", wireguard_mesh_address6="fd5c:1d2e:3f40::b")
+    mesh.spoil(wireguard_mesh_external_peers=[{"name": "phone", "address": "192.168.11.100", "sites": ["site-a"]}])
+    plan = build(mesh)
+    assert plan["problems"] == [] and plan["network6"] == "fd5c:1d2e:3f40::/64"
+    assert plan["sites"]["site-a"]["addresses"] == ["192.168.11.1/24", "fd5c:1d2e:3f40::1/64"]
+    assert plan["sites"]["site-b"]["allowed_ips"] == ["192.168.11.2/32", "fd5c:1d2e:3f40::b/128", "192.168.2.0/24"]
+    assert plan["external_peers"]["phone"]["allowed_ips"] == ["192.168.11.100/32", "fd5c:1d2e:3f40::64/128"]
+    assert _mesh_plan.client(plan, "phone", SECRET)["addresses"] == ["192.168.11.100/32", "fd5c:1d2e:3f40::64/128"]
+
+
+@pytest.mark.parametrize(
+    ("site", "variables", "words"),
+    [
+        (None, {"wireguard_mesh_network6": "fd5c::/130"}, "not an IPv6 network"),
+        (None, {"wireguard_mesh_network6": "192.168.11.0/24"}, "not an IPv6 network"),
+        (None, {"wireguard_mesh_network6": "fd5c::1/64"}, "Write the network itself: fd5c::/64"),
+        (None, {"wireguard_mesh_network6": "fe80::/64"}, "which no overlay can use"),
+        (None, {"wireguard_mesh_network6": "fd5c::/127"}, "no room for two sites"),
+        (None, {"wireguard_mesh_network6": "fd5c::/124"}, "is smaller than 192.168.11.0/24"),
+        ("site-a", {"wireguard_mesh_network6": "fd5d::/64"}, "is fd5d::/64, but fd5c::/64 on 2 other site(s)"),
+        ("site-a", {"wireguard_mesh_address6": "fd5d::1"}, "which no host of fd5c::/64"),
+        ("site-a", {"wireguard_mesh_address6": "fd5c::"}, "which no host of fd5c::/64"),
+        ("site-a", {"wireguard_mesh_address6": "fd5c::1/64"}, "Write the address alone: fd5c::1"),
+        ("site-b", {"wireguard_mesh_address6": "fd5c::1"}, "is fd5c::1, which site-a already has"),
+        (None, {"wireguard_mesh_network6": "", "wireguard_mesh_address6": "fd5c::1"}, "wireguard_mesh_network6 is not"),
+        (
+            "site-b",
+            {
+                "wireguard_mesh_address6": "fd5c::64",
+                "wireguard_mesh_external_peers": [{"name": "phone", "address": "192.168.11.100"}],
+            },
+            "holds phone, whose IPv6 address would be fd5c::64, which site-b already has",
+        ),
+    ],
+)
+def test_wrong_overlays_of_ipv6(mesh, site, variables, words):
+    mesh.spoil(wireguard_mesh_network6="fd5c::/64")
+    mesh.spoil(site, **variables)
+    assert words in " ".join(problem["message"] for problem in build(mesh)["problems"])
+
+
+def test_the_daemon_s_port_is_known():
+    text = (pathlib.Path(__file__).parents[4] / "roles/site_agent/files/sitelink/tell.py").read_text()
+    assert f"PORT = {_mesh_plan.DAEMON_PORT}\n" in text
+
+
+def exits(mesh, when="broadband_down"):
+    """site-b may use the internet of site-a and site-c."""
+    mesh.spoil("site-b", wireguard_mesh_exits=["site-a", "site-c"], wireguard_mesh_exit_when=when)
+    mesh.spoil("site-a", wireguard_mesh_exit_for=["site-b"])
+    mesh.spoil("site-c", wireguard_mesh_exit_for=["site-b"])
+    return mesh
+
+
+def test_internet_through_another_site(mesh):
+    plan = build(exits(mesh))
+    assert plan["problems"] == []
+    assert plan["sites"]["site-b"]["exit"] == {
+        "when": "broadband_down",
+        "sites": ["site-a", "site-c"],
+        "targets": ["223.5.5.5", "119.29.29.29", "180.76.76.76"],
+        "resolvers": ["223.5.5.5", "119.29.29.29"],
+        "return_after": 20,
+        "table": 306,
+        "priority": 306,
+    }
+    assert [site["exit_for"] for site in plan["sites"].values()] == [["site-b"], [], ["site-b"]]
+    assert {"10.0.0.0/7", "10.0.0.0/8", "192.168.0.0/16", "192.168.11.0/24"} <= set(plan["inside"])
+    assert build(exits(mesh, "never"))["sites"]["site-b"]["exit"] is None
+
+
+@pytest.mark.parametrize("end", ["wireguard_mesh_exits", "wireguard_mesh_exit_for"])
+def test_one_side_alone_is_told_of_the_other(mesh, end):
+    exits(mesh)
+    site, other = ("site-a", "site-b") if end == "wireguard_mesh_exits" else ("site-b", "site-a")
+    mesh.spoil(site, **{"wireguard_mesh_exit_for" if end == "wireguard_mesh_exits" else "wireguard_mesh_exits": None})
+    problems = [problem for problem in build(mesh)["problems"] if problem["variable"] == end]
+    assert problems and {problem["site"] for problem in problems} <= {"site-b", "site-a", "site-c"}
+    text = next(problem["message"] for problem in problems if problem["site"] == other)
+    assert f"names {site}" in text and "does not name this site" in text and f"write {other} into" in text
+
+
+def test_an_exit_that_is_only_planned_is_no_fault(mesh):
+    assert faults(exits(mesh).spoil("site-c", wireguard_mesh_state="planned")) == []
+
+
+@pytest.mark.parametrize(
+    ("site", "variable", "value"),
+    [
+        ("site-b", "wireguard_mesh_exits", ["site-a", "site-c", "site-b"]),
+        ("site-b", "wireguard_mesh_exits", ["site-a", "site-c", "site-x"]),
+        ("site-a", "wireguard_mesh_exit_for", ["site-b", "site-x"]),
+        ("site-b", "wireguard_mesh_exits", "site-a"),
+        ("site-b", "wireguard_mesh_exit_when", "sometimes"),
+        ("site-b", "wireguard_mesh_exit_targets", []),
+        ("site-b", "wireguard_mesh_exit_targets", ["192.168.1.1"]),
+        ("site-b", "wireguard_mesh_exit_resolvers", ["11.1.1.1"]),
+        ("site-b", "wireguard_mesh_exit_resolvers", ["dns.example.com"]),
+        ("site-b", "wireguard_mesh_exit_return_after", 0),
+        ("site-b", "wireguard_mesh_exit_table", 305),
+        ("site-b", "wireguard_mesh_exit_table", 254),
+        ("site-b", "wireguard_mesh_exit_rule_priority", 305),
+        ("site-b", "wireguard_mesh_exit_rule_priority", 32765),
+        ("site-b", "wireguard_mesh_uplink", "eth1"),
+        ("site-a", "wireguard_mesh_uplink", "wg0"),
+        ("site-a", "wireguard_mesh_uplink", "the broadband"),
+    ],
+)
+def test_exits_that_cannot_be(mesh, site, variable, value):
+    assert (site, variable) in faults(exits(mesh).spoil(site, **{variable: value}))
+
+
+def test_an_exit_needs_its_firewall_and_its_own_broadband(mesh):
+    assert faults(exits(mesh).spoil("site-a", tr069_firewall_state="absent")) == [("site-a", "wireguard_mesh_exit_for")]
+    mesh.spoil("site-a", tr069_firewall_state="present", wireguard_mesh_exits=["site-c"], wireguard_mesh_exit_when="always")
+    mesh.spoil("site-c", wireguard_mesh_exit_for=["site-b", "site-a"])
+    assert faults(mesh) == [("site-a", "wireguard_mesh_exit_when")]
+    assert faults(mesh.spoil("site-a", wireguard_mesh_exit_when="broadband_down")) == []
+
+
+def test_an_exit_without_a_tunnel_or_without_a_site(mesh):
+    exits(mesh).spoil("site-a", wireguard_mesh_peers_only=["site-c"])
+    assert set(faults(mesh)) == {("site-a", "wireguard_mesh_exit_for"), ("site-b", "wireguard_mesh_exits")}
+    mesh.spoil("site-a", wireguard_mesh_peers_only=None)
+    for site in ("site-a", "site-c"):
+        mesh.spoil(site, wireguard_mesh_exit_for=None)
+    assert faults(mesh.spoil("site-b", wireguard_mesh_exits=None)) == [("site-b", "wireguard_mesh_exit_when")]

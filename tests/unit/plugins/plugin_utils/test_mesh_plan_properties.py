@@ -77,3 +77,48 @@ def test_the_order_of_the_inventory_does_not_matter_and_nothing_raises(hostvars,
 def test_any_value_is_a_plan_or_a_problem(variables):
     hostvars = {"a": variables, "b": {}}
     json.dumps(_mesh_plan.build(hostvars, hostvars))
+
+
+@st.composite
+def chosen(draw):
+    """A right mesh whose sites may be left out, may talk to some only, and may carry peers from outside."""
+    hostvars = {}
+    members = draw(names)
+    for index, name in enumerate(members, 1):
+        hostvars[name] = {
+            "ddns_hostname": f"{name}.example.com",
+            "ddns_token": "token",
+            "wireguard_mesh_address": f"192.168.11.{index}",
+            "wireguard_mesh_secret": SECRET,
+            "wireguard_mesh_state": draw(st.sampled_from(["present", "present", "planned", "absent"])),
+            "wireguard_mesh_peers_only": draw(st.lists(st.sampled_from(members), max_size=2, unique=True)),
+            "wireguard_mesh_external_peers": [
+                {"name": f"X-{number}", "address": f"192.168.11.{200 + number}", "sites": draw(st.lists(st.sampled_from(members)))}
+                for number in range(2)
+            ] if draw(st.booleans()) else [],
+        }  # fmt: skip
+    return hostvars
+
+
+@settings(max_examples=150, deadline=None)
+@given(chosen(), st.randoms(use_true_random=False))
+def test_each_pair_is_whole_or_not_there(hostvars, random):
+    plan = _mesh_plan.build(hostvars, hostvars)
+    shuffled = list(hostvars)
+    random.shuffle(shuffled)
+    assert _mesh_plan.build(shuffled, {name: hostvars[name] for name in shuffled}) == plan
+    if plan["problems"]:
+        return
+    present = [name for name in hostvars if hostvars[name]["wireguard_mesh_state"] == "present"]
+    assert sorted(plan["sites"]) == sorted(present)
+    peers = {name: _mesh_plan.peers(plan, name, SECRET) for name in present}
+    pairs = {(name, peer["name"]): peer["preshared_key"] for name in present for peer in peers[name]}
+    assert len(pairs) == sum(map(len, peers.values()))
+    for name, other in itertools.permutations(present, 2):
+        assert pairs.get((name, other)) == pairs.get((other, name))
+        only = [hostvars[each]["wireguard_mesh_peers_only"] for each in (name, other)]
+        assert ((name, other) in pairs) == ((not only[0] or other in only[0]) and (not only[1] or name in only[1]))
+    for external in plan["external_peers"]:
+        told = {peer["name"]: peer for peer in _mesh_plan.client(plan, external, SECRET)["peers"]}
+        assert sorted(told) == sorted(name for name in present if (name, external) in pairs)
+        assert all(told[name]["preshared_key"] == pairs[name, external] for name in told)

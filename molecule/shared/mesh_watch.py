@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Watches the lab's tunnels without sending anything through them, for the healing scenario and its benchmark.
+
+A ping that never stops would itself make WireGuard roam. So the receive counters are read from wireguard-go's control
+sockets; when both ends of a pair heard the other one, a single ping has to confirm it.
+"""
+
+import base64
+import contextlib
+import json
+import os
+import pathlib
+import socket
+import subprocess
+import sys
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "lab"))
+
+from sitelab import podman, topology
+
+# Not the machine's ping, which it may lack: one echo request by the on-site program's own module.
+AGENT = str(ROOT / "roles" / "site_agent" / "files")
+ECHO = """
+import sys
+sys.path.insert(0, sys.argv[1])
+sys.dont_write_bytecode = True
+from sitelink import icmp
+sys.exit(icmp.ping([sys.argv[2]], "wg0")[sys.argv[2]] is None)
+"""
+LOOK = 0.02  # seconds between two looks at the counters
+CONFIRM_AGAIN = 0.3
+
+
+def pid(name):
+    """The first process of a container, 0 when it does not run."""
+    done = podman.run("podman", "container", "inspect", "--format", "{{.State.Pid}}", podman.PREFIX + name, check=False)
+    return int(done.stdout.strip() or 0) if done.returncode == 0 else 0
+
+
+class Watch:
+    """The sites by name. Call refresh() after one was rebooted."""
+
+    def __init__(self, names):
+        self.names = list(names)
+        self.pids, self.overlay, self.keys = {}, {}, {}
+        self.refresh()
+
+    def refresh(self):
+        for name in self.names:
+            self.pids[name] = pid(name)
+            plan = json.loads(self.path(name, "/etc/sitelink/mesh-wg0.json").read_text())
+            self.overlay[name] = plan["addresses"][0].split("/")[0]
+            self.keys[base64.b64decode(plan["public_key"]).hex()] = name
+
+    def path(self, name, path):
+        """A file of a site."""
+        return pathlib.Path(f"/proc/{self.pids[name]}/root{path}")
+
+    def inside(self, name, *argv, **options):
+        """Run a command of this machine in the network namespace of a site."""
+        return subprocess.run(
+            ["nsenter", f"--net=/proc/{self.pids[name]}/ns/net", *argv], capture_output=True, text=True, **options
+        )
+
+    def received(self, name):
+        """{peer: bytes received}; empty while the interface is not there."""
+        try:
+            with socket.socket(socket.AF_UNIX) as control:
+                control.settimeout(2)
+                control.connect(str(self.path(name, "/run/wireguard/wg0.sock")))
+                control.sendall(b"get=1\n\n")
+                text = b""
+                while not text.endswith(b"\n\n"):
+                    part = control.recv(65536)
+                    if not part:
+                        break
+                    text += part
+        except OSError:
+            return {}
+        found, peer = {}, None
+        for line in text.decode().splitlines():
+            key, _, value = line.partition("=")
+            if key == "public_key":
+                peer = self.keys.get(value)
+            elif key == "rx_bytes" and peer:
+                found[peer] = int(value)
+        return found
+
+    def pings(self, one, other):
+        return self.inside(one, sys.executable, "-c", ECHO, AGENT, self.overlay[other]).returncode == 0
+
+    def through(self, pairs, seconds, begun=None, poll=lambda: None):
+        """{pair: monotonic time of the first packet through, both ways, or None} for pairs of names.
+
+        begun: the counters, {name: {peer: bytes}}, from which on a packet counts (default: now); poll: called each time.
+        """
+        begun = begun or {name: self.received(name) for name in self.names}
+        found = dict.fromkeys(pairs)
+        asked = dict.fromkeys(pairs, 0.0)
+        deadline = time.monotonic() + seconds
+        while None in found.values() and time.monotonic() < deadline:
+            poll()
+            seen = {
+                name: self.received(name) for name in {name for pair in pairs if found[pair] is None for name in pair}
+            }
+            now = time.monotonic()
+            for one, other in [pair for pair in pairs if found[pair] is None]:
+                heard = []
+                for at, of in ((one, other), (other, one)):
+                    bytes_now, bytes_then = seen[at].get(of, 0), begun.get(at, {}).get(of, 0)
+                    if bytes_now < bytes_then:  # the peer, or the whole interface, was made anew
+                        begun.setdefault(at, {})[of] = bytes_then = 0
+                    heard.append(bytes_now > bytes_then)
+                if all(heard) and now >= asked[one, other]:
+                    asked[one, other] = now + CONFIRM_AGAIN
+                    if self.pings(one, other):
+                        found[one, other] = now
+            time.sleep(LOOK)
+        return found
+
+    @contextlib.contextmanager
+    def addresses(self, names):
+        """Yields a function that gives {name: (address, monotonic time)} of what eth1 of each site was given meanwhile."""
+        processes = {
+            name: subprocess.Popen(
+                ["nsenter", f"--net=/proc/{self.pids[name]}/ns/net", "ip", "-o", "monitor", "address"],
+                stdout=subprocess.PIPE,
+            )
+            for name in names
+        }
+        for process in processes.values():
+            os.set_blocking(process.stdout.fileno(), False)
+        found, rest = {}, dict.fromkeys(names, b"")
+
+        def look():
+            for name, process in processes.items():
+                rest[name] += process.stdout.read() or b""
+                *lines, rest[name] = rest[name].split(b"\n")
+                for line in lines:
+                    words = line.decode().split()
+                    if "inet" in words and "eth1" in words and "Deleted" not in words[0] and name not in found:
+                        found[name] = (words[words.index("inet") + 1].split("/")[0], time.monotonic())
+            return found
+
+        try:
+            yield look
+        finally:
+            for process in processes.values():
+                process.terminate()
+                process.wait()
+                process.stdout.close()
+
+
+def members(names):
+    """The lab's sites of these names."""
+    return [topology.site(name, topology.MAX_SITES) for name in names]

@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Pings that go on, 20 per second for each ordered pair, while something changes; and how many of them were lost."""
+
+import contextlib
+import re
+import signal
+import subprocess
+
+from lab_tests import ADDRESS, OVERLAY, ROOT
+
+INTERVAL = 0.05
+
+
+class Pings(dict):
+    """{(from, to): (sent, lost)} once the context has ended."""
+
+    def lost(self):
+        return {pair: count for pair, count in self.items() if count[1]}
+
+
+@contextlib.contextmanager
+def pings(pairs, addresses=ADDRESS, overlay=OVERLAY):
+    """Ping every pair while the context lasts. What is under way at the end counts as arrived."""
+    ssh = ["ssh", "-i", str(ROOT / ".lab" / "id_ed25519"), "-o", f"UserKnownHostsFile={ROOT / '.lab' / 'known_hosts'}"]
+    processes = {}
+    for one, other in pairs:
+        command = f"exec ping -n -i {INTERVAL} -W 10 {overlay[other]}"
+        processes[one, other] = subprocess.Popen(
+            [*ssh, "-tt", f"root@{addresses[one]}", command],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+        )  # fmt: skip
+    found = Pings()
+    try:
+        yield found
+    finally:
+        for process in processes.values():
+            process.stdin.write("\x03")  # as from a keyboard: ping prints its sum
+            process.stdin.flush()
+        for pair, process in processes.items():
+            try:
+                text = process.communicate(timeout=20)[0]
+            except subprocess.TimeoutExpired:
+                process.send_signal(signal.SIGKILL)
+                text = process.communicate()[0]
+            seen = sorted({int(number) for number in re.findall(r"icmp_seq=(\d+) ttl", text)})
+            # Sent, but for those at the very end; a number of ping's own runs over after 65535.
+            sent = seen[-1] if seen else 0
+            found[pair] = (sent, sent - len(seen) if seen else -1)

@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Takes what concerns one NIC out of a file that configures others too; every other line stays byte for byte."""
+
+import re
+
+
+class CutError(Exception):
+    """A predicate ("holds ...") about the file."""
+
+
+def without(path, text, nic):
+    """The text of a file of netplan or ifupdown without the NIC. Raises CutError."""
+    return _netplan(text, nic) if path.endswith((".yaml", ".yml")) else _interfaces(text, nic)
+
+
+def _depth(line):
+    return len(line) - len(line.lstrip(" "))
+
+
+def _netplan(text, nic):
+    """The NIC's key with all that is deeper below it."""
+    lines = text.splitlines(True)
+    key = re.compile(r" +[\"']?%s[\"']?\s*:" % re.escape(nic))
+    blank = re.compile(r"\s*(#|$)")
+    at = [number for number, line in enumerate(lines) if key.match(line)]
+    if len(at) != 1:
+        raise CutError("names %s in %d places" % (nic, len(at)))
+    first, depth = at[0], _depth(lines[at[0]])
+    last = first + 1  # the line behind the last one of the NIC
+    for number in range(first + 1, len(lines)):
+        if blank.match(lines[number]):
+            continue
+        if _depth(lines[number]) <= depth:
+            break
+        last = number + 1
+    left = lines[:first] + lines[last:]
+    # Something else must be left at this depth below the same parent.
+    above = next((line for line in reversed(lines[:first]) if not blank.match(line)), "")
+    below = next((line for line in lines[last:] if not blank.match(line)), "")
+    if not above or (_depth(above) < depth and _depth(below) != depth):
+        raise CutError("holds nothing but %s where it stands" % nic)
+    if re.search(r"(?m)^[^#\n]*[\s\[\"',:]%s(?![\w.-])" % re.escape(nic), "".join(left)):
+        raise CutError("names %s in other places too" % nic)
+    return "".join(left)
+
+
+def _interfaces(text, nic):
+    """The stanzas of the NIC, and its name in the lines that bring NICs up."""
+    kept, inside = [], False
+    for line in text.splitlines(True):
+        words = line.split()
+        if not words or words[0].startswith("#"):
+            # A comment or an empty line inside of a stanza goes with it only when more of the stanza follows.
+            kept.append((line, inside))
+            continue
+        first = words[0]
+        if first in ("iface", "mapping"):
+            inside = words[1:2] == [nic]
+            if inside and first == "mapping":
+                raise CutError("maps %s to something" % nic)
+        elif first == "auto" or first.startswith(("allow-", "no-auto-down", "no-scripts", "source", "template")):
+            inside = False
+            if nic in words[1:] and not first.startswith("source"):
+                words.remove(nic)
+                if len(words) > 1:
+                    kept.append((line[: _indent(line)] + " ".join(words) + "\n", False))
+                continue
+        if not inside:
+            kept.append((line, False))
+        else:
+            kept = [(each, False) for each, within in kept if not within]
+    return "".join(line for line, _ in kept)
+
+
+def _indent(line):
+    return len(line) - len(line.lstrip())

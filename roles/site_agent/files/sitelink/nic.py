@@ -1,0 +1,321 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Puts the configuration of the underlay NIC in place, and takes it back when nobody says in time that the site still answers.
+
+The role renders nic-<NIC>.json: the files of one network manager, and the commands that make it read them. What was applied last
+stands in /var/lib/sitelink, with a copy of each file of others that was replaced or cut; a change that is not confirmed yet stands
+beside it, with a copy of everything that it touched.
+"""
+
+import base64
+import contextlib
+import fcntl
+import os
+import subprocess
+import tempfile
+from collections import namedtuple
+
+from . import config, cut, log, state
+
+SHOWN = 600  # characters of what a failed command said
+
+# files: {path: (mode, text)}; up, down, gone, rescue: lists of argv, see the role's vars.
+# A command whose program has a "-" before it may fail.
+Setup = namedtuple("Setup", "backend files up down gone rescue revert_after raw")
+
+
+class NicError(config.ConfigError):
+    """A sentence for the operator."""
+
+
+def load(interface):
+    """Read nic-<interface>.json. Raises ConfigError."""
+    path = os.path.join(config.ETC, "nic-%s.json" % interface)
+    with config.reading(path) as data:
+        if data["interface"] != interface:
+            raise ValueError("it is about the interface %r" % (data["interface"],))
+        return _setup(data)
+
+
+def _setup(data):
+    files = {}
+    for item in data["files"]:
+        files[str(item["path"])] = (int(item["mode"], 8), "".join(line + "\n" for line in item["lines"]))
+    return Setup(
+        backend=str(data["backend"]),
+        files=files,
+        up=data["up"],
+        down=data["down"],
+        gone=data["gone"],
+        rescue=data["rescue"],
+        revert_after=int(data["revert_after"]),
+        raw=data,
+    )
+
+
+class Nic:
+    """One NIC's configuration on this site."""
+
+    def __init__(self, interface, root="", execute=None):
+        self.interface = interface
+        self.root = root  # of tests
+        self.execute = execute or run
+        self.record = config.lib_path("nic", interface, "json")
+        self.pending = config.lib_path("nic", interface, "pending.json")
+        self.unit = "sitelink-nic-%s-revert" % interface
+
+    def __enter__(self):
+        os.makedirs(config.RUN, mode=0o755, exist_ok=True)
+        self.lock = open(config.run_path("nic", self.interface, "lock"), "a")
+        fcntl.flock(self.lock, fcntl.LOCK_EX)
+        return self
+
+    def __exit__(self, *error):
+        self.lock.close()
+
+    def change(self, target, take=(), shared=(), dry=False):
+        """Go over to a Setup, or to nothing at all (None). Returns what changes, as texts; nothing is touched when `dry`.
+
+        take: files of others, which are put aside until the NIC is given back. shared: those that the NIC is cut out of.
+
+        The change stands for `revert_after` seconds, unless keep() is called. When a command fails, all is as it was before.
+        """
+        record = state.read_json(self.record)
+        previous = _setup(record["applied"]) if record.get("applied") else None
+        take = [path for path in take if os.path.lexists(self.root + path)]
+        parts = {path: self._without(path) for path in shared}
+        changes = self._changes(previous, target, record, take, parts)
+        if dry or not changes:
+            if not changes and not dry and target and target.raw != record.get("applied"):
+                state.write_json(self.record, dict(record, applied=target.raw), 0o600)  # other commands, same files
+            return changes
+        touched = set(record.get("kept", {})) | set(take) | set(parts)
+        for setup in (previous, target):
+            touched.update(setup.files if setup else ())
+        before = state.read_json(self.pending)
+        fresh = not before
+        if fresh:
+            before = {"record": record, "files": {path: self._copy(path) for path in sorted(touched)}}
+            before["missing"] = self._missing(touched)
+        for path in touched:
+            before["files"].setdefault(path, self._copy(path))
+        before["target"] = target.raw if target else None
+        state.write_json(self.pending, before, 0o600)
+        try:
+            self._arm((target or previous).revert_after)
+        except NicError:
+            if fresh:
+                os.unlink(self.pending)  # nothing was touched
+            raise
+        try:
+            self._go(previous, target, record, take, parts, before.get("missing", []))
+        except (NicError, OSError) as error:
+            self.revert()
+            raise NicError("%s; the configuration that was there before is back" % error) from None
+        return changes
+
+    def keep(self):
+        """The site still answers: the change stays. NicError when it was taken back already."""
+        self._disarm()
+        if not os.path.exists(self.pending):
+            raise NicError("%s: the change was not confirmed in time and has been taken back" % self.interface)
+        os.unlink(self.pending)
+
+    def revert(self, rescue=False):
+        """Take an unconfirmed change back. With `rescue` the network managers are also started again, for what else it did.
+
+        Returns whether there was one.
+        """
+        before = state.read_json(self.pending)
+        if not before:
+            return False
+        if not rescue:
+            self._disarm()  # else this runs in the timer's own service
+        old = _setup(before["record"]["applied"]) if before["record"].get("applied") else None
+        new = _setup(before["target"]) if before.get("target") else None
+        leaving = new and not (old and old.backend == new.backend)
+        if leaving:
+            self._run(new.down, tolerant=True)
+        for path, copy in before["files"].items():
+            self._restore(path, copy)
+        self._remove_empty(before.get("missing", []))
+        if leaving:
+            self._run(new.gone, tolerant=True)
+        if old:
+            self._run(old.up, tolerant=True)
+        if before["record"]:
+            state.write_json(self.record, before["record"], 0o600)
+        elif os.path.exists(self.record):
+            os.unlink(self.record)
+        if rescue:
+            for setup in (new, old if not new or (old and old.backend != new.backend) else None):
+                self._run(setup.rescue if setup else [], tolerant=True)
+        os.unlink(self.pending)
+        return True
+
+    def _changes(self, previous, target, record, take, parts):
+        found = []
+        if os.path.exists(self.pending):
+            found.append("an earlier change was not confirmed")
+        if previous and target and previous.backend != target.backend:
+            found.append("%s instead of %s" % (target.backend, previous.backend))
+        for path, (mode, text) in sorted(target.files.items()) if target else []:
+            if self._copy(path) != _as_copy(mode, text.encode("utf-8")):
+                found.append("write %s" % path)
+        for path in sorted(set(previous.files) - set(target.files if target else ())) if previous else []:
+            if os.path.lexists(self.root + path):
+                found.append("remove %s" % path)
+        found += ["put %s aside" % path for path in take]
+        found += ["take %s out of %s" % (self.interface, path) for path in sorted(parts)]
+        if target is None:
+            found += ["put %s back" % path for path in sorted(record.get("kept", {}))]
+        return found
+
+    def _go(self, previous, target, record, take, parts, missing):
+        kept, left, made = dict(record.get("kept", {})), dict(record.get("left", {})), record.get("made", [])
+        leaving = previous and (target is None or previous.backend != target.backend)
+        if leaving:
+            self._run(previous.down, tolerant=True)
+        if take or parts:
+            kept.update((path, self._copy(path)) for path in list(take) + list(parts))
+            left.update(parts)
+            self._run(target.down, tolerant=True)  # what these files had brought up
+        wanted = target.files if target else {}
+        for path in set(previous.files if previous else ()) | (set(kept) - set(left)):
+            if path not in wanted:
+                self._restore(path, None if target else kept.get(path))
+        for path, copy in parts.items():
+            self._restore(path, copy)
+        for path, copy in left.items() if target is None else ():
+            # Its owner may have changed it since.
+            untouched = self._copy(path) in (copy, kept[path])
+            aside = os.path.join(os.path.dirname(path), ".%s.before-sitelink" % os.path.basename(path))
+            self._restore(path if untouched else aside, kept[path])
+        if target is None:
+            self._remove_empty(made)
+        if leaving:
+            self._run(previous.gone, tolerant=True)
+        for path, (mode, text) in sorted(wanted.items()):
+            self._restore(path, _as_copy(mode, text.encode("utf-8")))
+        if target:
+            made = sorted({*made, *missing}, reverse=True)
+            state.write_json(self.record, {"applied": target.raw, "kept": kept, "left": left, "made": made}, 0o600)
+            self._run(target.up)
+        elif os.path.exists(self.record):
+            os.unlink(self.record)
+
+    def _run(self, commands, tolerant=False):
+        for argv in commands:
+            may_fail = argv[0].startswith("-")
+            code, said = self.execute([argv[0].lstrip("-")] + argv[1:])
+            if code and not (may_fail or tolerant):
+                raise NicError("%s: exit %d: %s" % (" ".join(argv), code, said.strip()[-SHOWN:]))
+
+    def _arm(self, seconds):
+        self._disarm()
+        program = ["/usr/local/sbin/sitelink", "nic", self.interface, "--revert"]
+        timer = ["systemd-run", "--quiet", "--unit=" + self.unit, "--on-active=%d" % seconds,
+                 "--timer-property=AccuracySec=1s"]  # fmt: skip
+        self._run([timer + program])
+
+    def _disarm(self):
+        self._run([["systemctl", "stop", self.unit + ".timer"]], tolerant=True)
+        self._run([["systemctl", "reset-failed", self.unit + ".service"]], tolerant=True)
+
+    def _without(self, path):
+        """A file of others as it is without this NIC, as data. Raises NicError."""
+        copy = self._copy(path)
+        try:
+            text = cut.without(path, base64.b64decode(copy["data"]).decode("utf-8"), self.interface)
+        except cut.CutError as error:
+            raise NicError("%s %s; take it out by hand" % (path, error)) from None
+        return dict(copy, data=base64.b64encode(text.encode("utf-8")).decode("ascii"))
+
+    def _missing(self, paths):
+        """The directories of these files that are not there, a directory before the one that it is in."""
+        found = set()
+        for path in paths:
+            path = os.path.dirname(path)
+            while path != "/" and not os.path.isdir(self.root + path):
+                found.add(path)
+                path = os.path.dirname(path)
+        return sorted(found, reverse=True)
+
+    def _remove_empty(self, directories):
+        """Remove what was made for files that are gone again; what holds something by now stays."""
+        for path in directories:
+            with contextlib.suppress(OSError):
+                os.rmdir(self.root + path)
+
+    def _copy(self, path):
+        """A file as data, None when there is none."""
+        try:
+            with open(self.root + path, "rb") as file:
+                status = os.fstat(file.fileno())
+                return _as_copy(status.st_mode & 0o7777, file.read(), status.st_uid, status.st_gid)
+        except FileNotFoundError:
+            return None
+
+    def _restore(self, path, copy):
+        """Make a file what a copy says, in one step."""
+        path = self.root + path
+        if copy is None:
+            if os.path.lexists(path):
+                os.unlink(path)
+            return
+        directory = os.path.dirname(path)
+        os.makedirs(directory, mode=0o755, exist_ok=True)
+        # A name that no network manager reads, should this be the last thing that the site does.
+        handle, temporary = tempfile.mkstemp(prefix=".sitelink-", suffix="~", dir=directory)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(base64.b64decode(copy["data"]))
+                file.flush()
+                os.fchmod(file.fileno(), copy["mode"])
+                if os.geteuid() == 0:
+                    os.fchown(file.fileno(), copy["owner"], copy["group"])
+                os.fsync(file.fileno())
+            os.rename(temporary, path)
+        except BaseException:
+            os.unlink(temporary)
+            raise
+
+
+def _as_copy(mode, data, owner=0, group=0):
+    return {"mode": mode, "owner": owner, "group": group, "data": base64.b64encode(data).decode("ascii")}
+
+
+def run(argv):
+    """Run a command of a network manager. Returns (exit code, what it said)."""
+    try:
+        done = subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    except OSError as error:
+        return 127, "%s: %s" % (argv[0], error.strerror)
+    return done.returncode, done.stdout.decode("utf-8", "replace")
+
+
+def apply(interface, take=(), shared=(), dry=False):
+    """Apply nic-<interface>.json. Returns what changes, as texts."""
+    target = load(interface)
+    with Nic(interface) as nic:
+        return nic.change(target, take, shared, dry)
+
+
+def remove(interface, dry=False):
+    """Give the NIC back. Returns what changes, as texts."""
+    with Nic(interface) as nic:
+        return nic.change(None, dry=dry) if os.path.exists(nic.record) else []
+
+
+def keep(interface):
+    with Nic(interface) as nic:
+        nic.keep()
+
+
+def revert(interface):
+    """Called by the timer."""
+    with Nic(interface) as nic:
+        if nic.revert(rescue=True):
+            log.log(
+                log.WARNING,
+                "%s: nobody confirmed the new configuration in time; the one that was there before is back" % interface,
+            )

@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Slips that operators make, each with the words that they are told and that both guides quote."""
+
+import pathlib
+import re
+
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+STARTED = "PLAY [Join the sites into one mesh]"
+
+
+def replace(path, old, new):
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+
+
+def tab(directory):
+    with open(directory / "host_vars" / "site-b.yml", "a") as stream:
+        stream.write("\tddns_ttl: 60\n")
+
+
+def full_width_colon(directory):
+    replace(directory / "host_vars" / "site-b.yml", "wireguard_mesh_address:", "wireguard_mesh_address：")
+
+
+def full_width_dot(directory):
+    replace(directory / "host_vars" / "site-a.yml", "192.168.11.1", "192。168。11。1")
+
+
+def not_in_the_group(directory):
+    replace(directory / "hosts.yml", "site-b:", "# site-b:")
+
+
+def misnamed(directory):
+    (directory / "host_vars" / "site-b.yml").rename(directory / "host_vars" / "siteb.yml")
+
+
+def misspelt(directory):
+    replace(directory / "host_vars" / "site-a.yml", "wireguard_mesh_address", "wireguard_mesh_adress")
+
+
+def no_vault_password(directory):
+    example = ROOT / "inventories" / "example" / "group_vars" / "all" / "vault.yml"
+    (directory / "group_vars" / "all" / "vault.yml").write_text(example.read_text())
+
+
+def nothing(directory):
+    pass
+
+
+SLIPS = [
+    (no_vault_password, [], "Attempting to decrypt but no vault secrets found"),
+    # Of the first host of a play Ansible itself says it, and names neither site nor file.
+    (tab, [], "site-b: hostvars cannot be read. Look at: ansible-inventory --host site-b"),
+    (full_width_colon, [], "site-b: hostvars cannot be read. Look at: ansible-inventory --host site-b"),
+    (full_width_dot, [], "Write 192.168.11.1, with the keyboard in English (half-width) mode."),
+    (not_in_the_group, [], "host_vars/site-b.yml: the inventory has no host of this name"),
+    (misnamed, [], "host_vars/siteb.yml: the inventory has no host of this name"),
+    (misspelt, [], "site-a: wireguard_mesh_address is missing."),
+    (nothing, ["--limit=site-aa"], "Could not match supplied host pattern, ignoring: site-aa"),
+]
+
+
+@pytest.mark.parametrize(("slip", "argv", "words"), SLIPS, ids=lambda value: getattr(value, "__name__", None))
+def test_a_slip_is_told_and_nothing_begins(inventory, slip, argv, words):
+    slip(inventory.directory)
+    done = inventory.playbook("site", *argv)
+    assert done.returncode != 0
+    assert words in done.stdout and STARTED not in done.stdout, done.stdout
+
+
+def test_a_file_that_cannot_be_read_is_all_that_is_said_of_its_site(inventory):
+    tab(inventory.directory)
+    text = inventory.playbook("site").stdout
+    assert "is missing" not in text, text
+
+
+@pytest.mark.parametrize("language", ["en", "zh-CN"])
+@pytest.mark.parametrize(("slip", "argv", "words"), SLIPS, ids=lambda value: getattr(value, "__name__", None))
+def test_the_guide_quotes_it(language, slip, argv, words):
+    guide = (ROOT / "docs" / language / "guide.md").read_text()
+    # The guide's sites have names of places.
+    words = re.sub(r"site-aa", "shenzen", words)
+    words = words.replace("siteb.yml", "dongguang.yml").replace("site-a", "shenzhen").replace("site-b", "dongguan")
+    assert words in guide

@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The firewall's table of a site that serves another one, and of that other one, in a kernel: who gets where, and as whom."""
+
+import contextlib
+import os
+import pathlib
+import shutil
+import socket
+import subprocess
+import sys
+
+import pytest
+import yaml
+
+ROOT = pathlib.Path(__file__).resolve().parents[3]
+sys.path[:0] = [str(ROOT / "roles" / "site_agent" / "files"), str(ROOT / "tests" / "unit" / "sitelink")]
+
+from throwaway import Namespace, connect
+
+PLAY = f"""
+- hosts: sites
+  gather_facts: false
+  vars_files: [{ROOT}/roles/tr069_firewall/defaults/main.yml, {ROOT}/roles/tr069_firewall/vars/main.yml]
+  tasks:
+    - ansible.builtin.import_tasks: {ROOT}/roles/wireguard_mesh/tasks/preflight.yml
+    - ansible.builtin.template:
+        src: {ROOT}/roles/tr069_firewall/templates/firewall.nft.j2
+        dest: "{{{{ playbook_dir }}}}/{{{{ inventory_hostname }}}}.nft"
+        mode: "0600"
+"""
+INTERNET, NEIGHBOUR, CARRIER = "203.0.113.1", "172.20.0.9", "10.200.0.1"
+PORT = 80
+
+
+def site(number, **options):
+    return {
+        "ddns_hostname": f"site-{number}.example.com",
+        "ddns_token": "a-token-for-tests",
+        "wireguard_mesh_secret": "a-mesh-secret-for-tests-that-is-long-enough",
+        "wireguard_mesh_address": f"192.168.11.{number}",
+        "wireguard_mesh_lan_subnets": [f"192.168.{number}.0/24"],
+        **options,
+    }
+
+
+@pytest.fixture(scope="module")
+def net(tmp_path_factory):
+    """(exit, its broadband, the mesh at the other end of its wg0, the carrier at that of its eth1)."""
+    if shutil.which("nft") is None or os.geteuid() != 0:
+        pytest.skip("needs root and nftables")
+    directory = tmp_path_factory.mktemp("firewall")
+    hosts = {
+        "site-a": site(1, wireguard_mesh_exit_for=["site-b"]),
+        "site-b": site(2, wireguard_mesh_exits=["site-a"], wireguard_mesh_exit_when="broadband_down"),
+        "site-c": site(3),
+    }
+    common = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable, "wireguard_mesh_interface": "wg0"}
+    (directory / "hosts.yml").write_text(yaml.safe_dump({"sites": {"vars": common, "hosts": hosts}}))
+    (directory / "play.yml").write_text(PLAY)
+    subprocess.run(["ansible-playbook", "-i", directory / "hosts.yml", directory / "play.yml"], check=True, cwd=ROOT)
+    exit_, broadband, mesh, carrier = (Namespace(directory / name) for name in ("exit", "broadband", "mesh", "carrier"))
+    for nic, other, end in (("eth0", broadband, "home"), ("wg0", mesh, "wg0"), ("eth1", carrier, "ont")):
+        connect(exit_, nic, other, end)
+    exit_.sh(
+        "sysctl -qw net.ipv4.ip_forward=1; ip address add 192.168.1.2/24 dev eth0; ip address add 10.23.0.5/20 dev eth1;"
+        "ip address add 192.168.11.1/24 dev wg0; ip route add default via 192.168.1.1;"
+        "ip route add 192.168.2.0/24 dev wg0; ip route add 192.168.3.0/24 dev wg0; ip route add 10.200.0.0/16 via 10.23.0.1"
+    )
+    broadband.sh("ip address add 192.168.1.1/24 dev home; ip address add 192.168.1.10/24 dev home")
+    broadband.sh("".join(f"ip address add {address}/32 dev lo;" for address in (INTERNET, NEIGHBOUR)))
+    # As if the broadband's router knew a way back to the guests without masquerading: it is not for that that nothing answers.
+    broadband.sh("ip route add 192.168.0.0/16 via 192.168.1.2")
+    carrier.sh(f"ip address add 10.23.0.1/20 dev ont; ip address add {CARRIER}/32 dev lo; ip route add 192.168.0.0/16 via 10.23.0.5")
+    addresses = [f"192.168.{third}.{last}/32" for third, last in ((11, 2), (11, 3), (2, 10), (3, 10))]
+    mesh.sh("".join(f"ip address add {address} dev wg0;" for address in addresses) + "ip route add default via 192.168.11.1 dev wg0 onlink")
+    exit_.sh(f"nft -f {directory}/site-a.nft")
+    listeners = []
+    for each in (broadband, mesh, carrier):
+        with each.entered():
+            listeners.append(socket.create_server(("", PORT)))
+    yield exit_, broadband, mesh, carrier, directory
+    for listener in listeners:
+        listener.close()
+    for each in (exit_, broadband, mesh, carrier):
+        each.destroy()
+
+
+def connects(namespace, target, source, listener=None):
+    """Whether a TCP connection comes about; whom the listener sees, where there is one."""
+    with namespace.entered(), contextlib.closing(socket.socket()) as client:
+        client.bind((source, 0))
+        client.settimeout(0.5)
+        try:
+            client.connect((target, PORT if listener is None else PORT + 1))
+        except OSError:
+            return False
+    if listener is None:
+        return True
+    listener.settimeout(2)
+    accepted, (address, _) = listener.accept()
+    accepted.close()
+    return address
+
+
+def test_guests_reach_the_internet_and_nothing_else(net):
+    _, _, mesh, _, _ = net
+    for source in ("192.168.11.2", "192.168.2.10"):
+        assert connects(mesh, INTERNET, source)
+        assert connects(mesh, "192.168.1.10", source)  # the LAN of the exit, as planned
+        assert not connects(mesh, NEIGHBOUR, source) and not connects(mesh, CARRIER, source)
+
+
+def test_who_is_no_guest_reaches_the_lan_only(net):
+    _, _, mesh, _, _ = net
+    for source in ("192.168.11.3", "192.168.3.10"):
+        assert connects(mesh, "192.168.1.10", source) and not connects(mesh, INTERNET, source)
+
+
+def test_the_internet_sees_the_exit_and_begins_nothing(net):
+    _, broadband, mesh, _, _ = net
+    with broadband.entered():
+        listener = socket.create_server((INTERNET, PORT + 1))
+    with contextlib.closing(listener):
+        for source in ("192.168.11.2", "192.168.2.10"):
+            assert connects(mesh, INTERNET, source, listener) == "192.168.1.2"
+    assert not connects(broadband, "192.168.2.10", INTERNET) and not connects(broadband, "192.168.11.2", INTERNET)
+    assert connects(broadband, "192.168.2.10", "192.168.1.10")  # from the LAN, as planned
+
+
+def test_the_table_of_a_site_that_uses_the_exit_loads(net):
+    exit_, _, _, _, directory = net
+    assert "masquerade" not in (directory / "site-b.nft").read_text() + (directory / "site-c.nft").read_text()
+    for name in ("site-b", "site-c"):
+        exit_.sh(f"nft --check -f {directory}/{name}.nft")
