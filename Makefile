@@ -1,5 +1,5 @@
 # A table of commands; what is longer than two lines stands in scripts/.
-.PHONY: help setup demo demo-down test test-kernel lint unit molecule lab-up lab-down clean
+.PHONY: help setup demo demo-down test test-all test-kernel lint unit lab-up lab-down clean
 
 help:            ## list the commands
 	@sed -n 's/^\([a-z-]*\):[^#]*## /\1\t/p' Makefile | expand -t 14
@@ -13,8 +13,11 @@ demo:            ## build the lab, run the playbooks on it, print the mesh as a 
 demo-down:       ## remove all that the demo made
 	@lab/lab down
 
-test:            ## everything that CI runs; `make test PARTS="lint unit"` for some of it
+test:            ## the gate: what every change must pass; `make test PARTS="lint unit"` for some parts
 	@scripts/test $(PARTS)
+
+test-all:        ## the gate and every long test, part by part, as before a release (an hour)
+	@scripts/test all
 
 test-kernel:     ## by hand: healing on a real kernel's WireGuard, in qemu (an hour); `make test-kernel RUNS=5`
 	@scripts/setup && scripts/kernel --runs $(or $(RUNS),3) && scripts/kernel --clocks --runs $(or $(RUNS),3) one two all
@@ -24,9 +27,6 @@ lint:            ## one part of the tests
 
 unit:            ## one part of the tests
 	@scripts/test unit
-
-molecule:        ## one part of the tests
-	@scripts/test molecule
 
 lab-up:          ## the lab alone
 	@scripts/setup && lab/lab up

@@ -6,6 +6,7 @@ import itertools
 import json
 import pathlib
 import subprocess
+import time
 
 import testinfra
 
@@ -16,9 +17,27 @@ PAIRS = list(itertools.permutations(SITES, 2))
 ADDRESS = {"site-a": "192.168.1.2", "site-b": "10.66.2.2", "site-c": "192.168.3.2"}
 OVERLAY = {"site-a": "192.168.11.1", "site-b": "192.168.11.2", "site-c": "192.168.11.3"}
 LAN_HOST = {"site-a": "192.168.1.10", "site-b": "10.66.2.10", "site-c": "192.168.3.10"}
+# Everything that is secret in the lab's inventory.
+SECRETS = [
+    "lab-mesh-secret-published-never-use-outside-the-lab",
+    "lab-cloudflare-token-0001",
+    "lab-alidns-secret-0001",
+]
+LIMIT = 300  # seconds: no promise, only the end of a wait that would never end; it costs nothing where a test passes
 
 
-def run(*argv, check=True, timeout=300):
+def wait_for(condition, what=None, limit=LIMIT):
+    """Wait until the condition is true and return its value; AssertionError with what `what()` says at the limit."""
+    deadline = time.monotonic() + limit
+    while True:
+        found = condition()
+        if found:
+            return found
+        assert time.monotonic() < deadline, what() if what else condition
+        time.sleep(0.5)
+
+
+def run(*argv, check=True, timeout=900):
     """Run a command; returns the finished process with its output as text."""
     done = subprocess.run([str(word) for word in argv], text=True, capture_output=True, timeout=timeout, cwd=ROOT)
     if check and done.returncode != 0:
@@ -47,9 +66,9 @@ def playbook(name, *argv, inventory=INVENTORY, **options):
 
 
 def recap(done):
-    """The counts of a play recap: {site: {"ok": 3, "changed": 0, ...}}."""
+    """The counts of a finished run's play recap, or of its output: {site: {"ok": 3, "changed": 0, ...}}."""
     counts = {}
-    for line in done.stdout.rpartition("PLAY RECAP")[2].splitlines():
+    for line in getattr(done, "stdout", done).rpartition("PLAY RECAP")[2].splitlines():
         name, colon, rest = line.partition(" : ")
         if colon:
             counts[name.strip()] = {key: int(value) for key, value in (pair.split("=") for pair in rest.split())}
@@ -59,6 +78,31 @@ def recap(done):
 def status(site, *argv):
     """What `sitelink status --json` says on a site."""
     return json.loads(on(site, " ".join(["/usr/local/sbin/sitelink", "status", "--json", *argv])).stdout)
+
+
+def dead_pairs():
+    """The ordered pairs of sites of which the first does not get an answer from the second over the overlay."""
+    return [(one, other) for one, other in PAIRS if on(one, f"ping -c 1 -W 2 {OVERLAY[other]}").rc != 0]
+
+
+def wait_for_the_mesh(limit=LIMIT):
+    """Wait until every site reaches every other."""
+    wait_for(lambda: not dead_pairs(), lambda: {site: on(site, "sitelink status").stdout for site in SITES}, limit)
+
+
+def wait_for_the_names(limit=LIMIT):
+    """Wait until the last run of the DDNS client ended well on every site: a run of the playbook would try again."""
+    command = "systemctl show --property=Result,ActiveState --value sitelink-ddns.service"
+    wait_for(lambda: all(on(site, command).stdout.split() == ["success", "inactive"] for site in SITES), limit=limit)
+
+
+def secrets():
+    """The inventory's secrets and every key that the sites hold now."""
+    keys = []
+    for site in SITES:
+        keys += on(site, "wg show wg0 private-key; wg show wg0 preshared-keys | cut -f2").stdout.split()
+    assert len(keys) == len(SITES) * len(SITES), keys  # a private key and one for each peer
+    return SECRETS + keys
 
 
 def leased_prefix(site):

@@ -74,6 +74,7 @@ def test_bad_names_write_nothing(tmp_path):
     assert not (tmp_path / "mesh").exists()
 
 
+@pytest.mark.gate
 def test_the_mesh_lacks_only_what_the_operator_must_fill_in(mesh):
     def check():
         return subprocess.run(

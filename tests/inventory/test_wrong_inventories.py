@@ -12,6 +12,7 @@ def faults(done):
     return done.stdout
 
 
+@pytest.mark.gate
 def test_the_lab_itself_passes_the_check(inventory):
     done = inventory.playbook("site")
     assert STARTED in done.stdout
@@ -55,6 +56,7 @@ def test_a_site_name_that_cannot_be_a_file_name_is_refused(inventory):
     assert "site c/d" in faults(inventory.playbook("site"))
 
 
+@pytest.mark.gate
 def test_all_faults_are_listed_at_once_whatever_the_limit(inventory):
     inventory.site("site-a", wireguard_mesh_address="192.168.12.1")
     inventory.site("site-b", wireguard_mesh_lan_subnets=["192.168.3.0/24"])
@@ -73,6 +75,7 @@ def test_published_secrets_are_refused_outside_the_lab(inventory):
     assert "lab-mesh-secret" not in text and "lab-cloudflare-token" not in text
 
 
+@pytest.mark.gate
 def test_the_example_inventory_is_refused_only_for_its_published_secrets(tmp_path, inventory):
     import shutil
 

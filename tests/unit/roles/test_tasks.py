@@ -1,0 +1,33 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What YAML makes of the words in the roles' and playbooks' tasks."""
+
+import pathlib
+
+import pytest
+import yaml
+
+ROOT = pathlib.Path(__file__).resolve().parents[3]
+FILES = [path for top in ("roles", "playbooks", "molecule") for path in sorted((ROOT / top).rglob("*.yml"))]
+
+
+class Loader(yaml.SafeLoader):
+    """YAML with Ansible's own tags (`!vault`, `!unsafe`) read as text."""
+
+
+Loader.add_multi_constructor("!", lambda loader, suffix, node: str(node.value))
+
+
+def mappings(node):
+    """All mappings in what a file holds."""
+    if isinstance(node, dict):
+        yield node
+    for child in node.values() if isinstance(node, dict) else node if isinstance(node, list) else ():
+        yield from mappings(child)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_word_of_a_command_line_is_a_word(path):
+    """`- --only-binary=:all:` without quotes is a mapping, and the command gets that."""
+    for found in mappings(yaml.load(path.read_text(), Loader)):
+        words = found.get("argv") if isinstance(found.get("argv"), list) else []
+        assert [word for word in words if not isinstance(word, (str, int))] == [], found
