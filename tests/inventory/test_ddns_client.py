@@ -7,7 +7,6 @@ A stand-in for pip notes what it is called with and makes the file: no index is 
 import hashlib
 import json
 import os
-import pathlib
 import subprocess
 import sys
 
@@ -63,7 +62,7 @@ def controller(tmp_path):
         environment.pop("XDG_CACHE_HOME", None)
         done = subprocess.run(
             ["ansible-playbook", "-i", inventory, "-e", json.dumps(extra), *argv,
-             pathlib.Path(ROOT, "tests", "inventory", "fetch.yml")],
+             ROOT / "tests" / "playbooks" / "fetch.yml"],
             text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd=ROOT, timeout=900, env=environment,
         )  # fmt: skip
         calls = [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
