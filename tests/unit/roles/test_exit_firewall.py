@@ -54,7 +54,11 @@ def net(tmp_path_factory):
         "site-b": site(2, wireguard_mesh_exits=["site-a"], wireguard_mesh_exit_when="broadband_down"),
         "site-c": site(3),
     }
-    common = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable, "wireguard_mesh_interface": "wg0"}
+    common = {
+        "ansible_connection": "local",
+        "ansible_python_interpreter": sys.executable,
+        "wireguard_mesh_interface": "wg0",
+    }
     (directory / "hosts.yml").write_text(yaml.safe_dump({"sites": {"vars": common, "hosts": hosts}}))
     (directory / "play.yml").write_text(PLAY)
     subprocess.run(["ansible-playbook", "-i", directory / "hosts.yml", directory / "play.yml"], check=True, cwd=ROOT)
@@ -70,9 +74,14 @@ def net(tmp_path_factory):
     broadband.sh("".join(f"ip address add {address}/32 dev lo;" for address in (INTERNET, NEIGHBOUR)))
     # As if the broadband's router knew a way back to the guests without masquerading: it is not for that that nothing answers.
     broadband.sh("ip route add 192.168.0.0/16 via 192.168.1.2")
-    carrier.sh(f"ip address add 10.23.0.1/20 dev ont; ip address add {CARRIER}/32 dev lo; ip route add 192.168.0.0/16 via 10.23.0.5")
+    carrier.sh(
+        f"ip address add 10.23.0.1/20 dev ont; ip address add {CARRIER}/32 dev lo; ip route add 192.168.0.0/16 via 10.23.0.5"
+    )
     addresses = [f"192.168.{third}.{last}/32" for third, last in ((11, 2), (11, 3), (2, 10), (3, 10))]
-    mesh.sh("".join(f"ip address add {address} dev wg0;" for address in addresses) + "ip route add default via 192.168.11.1 dev wg0 onlink")
+    mesh.sh(
+        "".join(f"ip address add {address} dev wg0;" for address in addresses)
+        + "ip route add default via 192.168.11.1 dev wg0 onlink"
+    )
     exit_.sh(f"nft -f {directory}/site-a.nft")
     listeners = []
     for each in (broadband, mesh, carrier):

@@ -70,7 +70,9 @@ def mesh(namespaces):
         connect(namespace, "eth0", internet, "home-" + letter)
         carrier.sh("ip address add 10.2%d.0.1/16 dev ont-%s" % (number, letter))
         internet.sh("ip address add 192.168.%d.1/24 dev home-%s" % (100 + number, letter))
-        namespace.sh("ip address add 192.168.%d.2/24 dev eth0; ip route add default via 192.168.%d.1" % ((100 + number,) * 2))
+        namespace.sh(
+            "ip address add 192.168.%d.2/24 dev eth0; ip route add default via 192.168.%d.1" % ((100 + number,) * 2)
+        )
         namespace.sh("sysctl -qw net.ipv4.ip_forward=1; nft '%s'" % MASQUERADE)
         sites.append(site)
     for site in sites:

@@ -75,7 +75,12 @@ class Site:
         return [peer["overlay"] + "/32"] + own6 + [peer["lan"]]
 
     def conf(self, peers, mtu=1420):
-        lines = ["[Interface]", "Address = " + ", ".join(self.addresses()), "PrivateKey = " + self.private, "ListenPort = 22000"]
+        lines = [
+            "[Interface]",
+            "Address = " + ", ".join(self.addresses()),
+            "PrivateKey = " + self.private,
+            "ListenPort = 22000",
+        ]
         lines += ["FwMark = 0x131", "MTU = %d" % mtu, "Table = off"]
         for peer in peers:
             lines += ["", "[Peer]", "# friendly_name=" + peer["name"], "PublicKey = " + peer["key"]]

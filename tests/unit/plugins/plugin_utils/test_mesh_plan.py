@@ -816,7 +816,9 @@ def test_exits_that_cannot_be(mesh, site, variable, value):
 
 def test_an_exit_needs_its_firewall_and_its_own_broadband(mesh):
     assert faults(exits(mesh).spoil("site-a", tr069_firewall_state="absent")) == [("site-a", "wireguard_mesh_exit_for")]
-    mesh.spoil("site-a", tr069_firewall_state="present", wireguard_mesh_exits=["site-c"], wireguard_mesh_exit_when="always")
+    mesh.spoil(
+        "site-a", tr069_firewall_state="present", wireguard_mesh_exits=["site-c"], wireguard_mesh_exit_when="always"
+    )
     mesh.spoil("site-c", wireguard_mesh_exit_for=["site-b", "site-a"])
     assert faults(mesh) == [("site-a", "wireguard_mesh_exit_when")]
     assert faults(mesh.spoil("site-a", wireguard_mesh_exit_when="broadband_down")) == []
@@ -829,3 +831,9 @@ def test_an_exit_without_a_tunnel_or_without_a_site(mesh):
     for site in ("site-a", "site-c"):
         mesh.spoil(site, wireguard_mesh_exit_for=None)
     assert faults(mesh.spoil("site-b", wireguard_mesh_exits=None)) == [("site-b", "wireguard_mesh_exit_when")]
+
+
+@pytest.mark.parametrize(("host", "refused"), [("192.168.11.77", True), ("192.168.11.2", False), ("10.1.1.1", False), ("b.lan", False)])  # fmt: skip
+def test_a_lan_with_the_prefix_of_the_overlay_is_seen_by_where_ansible_comes_in(mesh, host, refused):
+    mesh.spoil("site-b", ansible_host=host)
+    assert faults(mesh) == ([("site-b", "ansible_host")] if refused else [])
