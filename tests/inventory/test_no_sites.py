@@ -7,7 +7,9 @@ import pytest
 
 from conftest import ROOT
 
-PLAYBOOKS = sorted(path.stem for path in (ROOT / "playbooks").glob("*.yml") if path.stem not in ("new_inventory", "new_keys"))
+PLAYBOOKS = sorted(
+    path.stem for path in (ROOT / "playbooks").glob("*.yml") if path.stem not in ("new_inventory", "new_keys")
+)
 
 
 @pytest.mark.gate
