@@ -143,8 +143,8 @@ _READERS: dict[str, t.Callable[[t.Any], t.Any]] = {
     "wireguard_mesh_accept_published_secrets": validation.truth,
     "ddns_hostname": validation.host_name,
     "ddns_provider": _ddns.provider,
-    "ddns_id": validation.secret_text,  # no secret, but an operator may have put the token here
-    "ddns_token": validation.secret_text,
+    "ddns_id": validation.credential,  # no secret, but an operator may have put the token here
+    "ddns_token": validation.credential,
     "ddns_state": validation.choice("present", "absent"),
     "ddns_publish_for": validation.site_names,
     "tr069_firewall_allow": validation.firewall_allow,
@@ -429,6 +429,10 @@ def _public(
         "exit": _exit(site),
         "exit_for": sorted(set(site.get("wireguard_mesh_exit_for") or [])),
         "external_endpoint": site.get("wireguard_mesh_external_endpoint"),
+        "firewall_allow": [
+            {**entry, "sources": [str(source) for source in entry["sources"] or []]}
+            for entry in site.get("tr069_firewall_allow") or []
+        ],
         "endpoint_seeds": [
             {"host": str(seed), "port": site.get("wireguard_mesh_port")}
             for seed in site.get("wireguard_mesh_endpoint_seeds") or []
@@ -1093,12 +1097,18 @@ def _check_firewall(sites: list[_Site], underlay: list[IPNetwork] | None) -> Non
                         f"lets in {source}, which is outside the carrier's network {_text(underlay)} (tr069_networks) and "
                         "never arrives there. Write a part of the carrier's network, or leave sources out.",
                     )
-            if entry["protocol"] == "udp" and str(site.get("wireguard_mesh_port")) in entry["ports"]:
+            if entry["protocol"] == "udp" and _holds(entry["ports"], site.get("wireguard_mesh_port")):
                 site.fault(
                     "tr069_firewall_allow",
                     f"holds UDP port {site.get('wireguard_mesh_port')}, which is WireGuard's (wireguard_mesh_port) and let "
                     "in anyway. Leave the entry out.",
                 )
+
+
+def _holds(ports: list[str], number: int | None) -> bool:
+    """Whether ports and ranges of ports, such as 8000-8010, hold a port."""
+    bounds = [[int(bound) for bound in port.split("-")] for port in ports]
+    return number is not None and any(found[0] <= number <= found[-1] for found in bounds)
 
 
 def _refuse_published(site: _Site, variable: str) -> None:

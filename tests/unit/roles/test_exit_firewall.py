@@ -39,6 +39,7 @@ def site(number, **options):
         "wireguard_mesh_secret": "a-mesh-secret-for-tests-that-is-long-enough",
         "wireguard_mesh_address": f"192.168.11.{number}",
         "wireguard_mesh_lan_subnets": [f"192.168.{number}.0/24"],
+        "wireguard_mesh_lan_gateway": True,
         **options,
     }
 

@@ -63,6 +63,7 @@ def test_a_right_inventory(mesh):
         "exit": None,
         "exit_for": [],
         "external_endpoint": None,
+        "firewall_allow": [],
         "interface": "wg0",
         "keepalive": 25,
         "key_generation": 1,
@@ -837,3 +838,38 @@ def test_an_exit_without_a_tunnel_or_without_a_site(mesh):
 def test_a_lan_with_the_prefix_of_the_overlay_is_seen_by_where_ansible_comes_in(mesh, host, refused):
     mesh.spoil("site-b", ansible_host=host)
     assert faults(mesh) == ([("site-b", "ansible_host")] if refused else [])
+
+
+@pytest.mark.parametrize(
+    "token",
+    [
+        "\u201ccf-token\u201d",
+        "cf token",
+        "cf-to\u200bken",
+        "\u8bf7\u586b\u5199\u4ee4\u724c",
+        "cf-token\u3000",
+        "cf\ttoken",
+    ],
+)
+@pytest.mark.parametrize("variable", ["ddns_token", "ddns_id"])
+def test_a_credential_that_no_header_can_carry_is_refused_and_not_quoted(mesh, variable, token):
+    given = {"ddns_provider": "alidns", "ddns_id": "LTAI-of-b", "ddns_token": "secret-of-b", variable: token}
+    mesh.spoil("site-b", **given)
+    if token.strip() == "cf-token":
+        assert faults(mesh) == []
+        return
+    assert faults(mesh) == [("site-b", variable)]
+    assert token not in message(mesh) and "Paste it again" in message(mesh)
+
+
+@pytest.mark.parametrize(("ports", "refused"), [(["21990-22010"], True), ([22000], True), (["22001-22010"], False)])
+def test_wireguards_own_port_in_a_range_is_seen(mesh, ports, refused):
+    mesh.spoil("site-b", tr069_firewall_allow=[{"protocol": "udp", "ports": ports}])
+    assert faults(mesh) == ([("site-b", "tr069_firewall_allow")] if refused else [])
+
+
+def test_sources_that_are_left_empty_are_the_whole_underlay(mesh):
+    mesh.spoil("site-b", tr069_firewall_allow=[{"protocol": "tcp", "ports": [443], "sources": None}])
+    plan = build(mesh)
+    assert plan["problems"] == []
+    assert plan["sites"]["site-b"]["firewall_allow"] == [{"protocol": "tcp", "ports": ["443"], "sources": []}]
