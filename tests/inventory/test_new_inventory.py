@@ -3,13 +3,14 @@
 
 import hashlib
 import json
+import shutil
 import stat
 import subprocess
 
 import pytest
 import yaml
 
-from conftest import ROOT
+from conftest import LIMIT, ROOT
 
 
 def new_inventory(directory, sites, *argv):
@@ -18,7 +19,7 @@ def new_inventory(directory, sites, *argv):
     answers = json.dumps({"sites": sites, "domain": "example.net", "directory": str(directory)})
     return subprocess.run(
         ["ansible-playbook", "sitelink.tr069.new_inventory", "-e", answers, *argv],
-        text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd=ROOT, timeout=120,
+        text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd=ROOT, timeout=LIMIT,
     )  # fmt: skip
 
 
@@ -36,13 +37,19 @@ def secrets(directory):
     return [password.read_text().strip(), yaml.safe_load(text)["wireguard_mesh_secret"]]
 
 
-@pytest.fixture
-def mesh(tmp_path):
-    directory = tmp_path / "my mesh"
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("made") / "my mesh"
     done = new_inventory(directory, "shenzhen,guangzhou", "-vvv", "--diff")
     assert done.returncode == 0, done.stdout
     assert not [secret for secret in secrets(directory) if secret in done.stdout]
     return directory
+
+
+@pytest.fixture
+def mesh(made, tmp_path):
+    """A copy of the operator's new inventory that a test may change."""
+    return shutil.copytree(made, tmp_path / "my mesh", symlinks=True)
 
 
 def test_it_makes_short_files_and_a_vault(mesh):
@@ -79,7 +86,7 @@ def test_the_mesh_lacks_only_what_the_operator_must_fill_in(mesh):
     def check():
         return subprocess.run(
             ["ansible-playbook", "sitelink.tr069.site", "-i", mesh, "--vault-password-file", mesh / ".vault-password"],
-            text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd=ROOT, timeout=120,
+            text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd=ROOT, timeout=LIMIT,
         ).stdout  # fmt: skip
 
     text = check()

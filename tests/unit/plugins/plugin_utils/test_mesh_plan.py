@@ -238,6 +238,14 @@ def test_missing(mesh, variable):
     assert faults(mesh.without("site-b", variable)) == [("site-b", variable)]
 
 
+def test_a_misspelt_variable_is_a_missing_one(mesh):
+    """Both guides quote it, see tests/inventory/test_slips.py."""
+    text = message(
+        mesh.spoil("site-a", wireguard_mesh_adress="192.168.11.1").without("site-a", "wireguard_mesh_address")
+    )
+    assert text.startswith("site-a: wireguard_mesh_address is missing.")
+
+
 def test_alidns_needs_its_id(mesh):
     assert faults(mesh.spoil("site-b", ddns_provider="alidns")) == [("site-b", "ddns_id")]
     assert faults(mesh.spoil("site-b", ddns_id="LTAI-1")) == []
@@ -383,6 +391,12 @@ def test_free_addresses_are_suggested_once(mesh):
     [
         ("wireguard_mesh_address", "１92.168.11.2", "FULLWIDTH DIGIT ONE"),
         ("wireguard_mesh_address", "192.168.11，2", "Write 192.168.11.2,"),
+        # both guides quote it, see tests/inventory/test_slips.py
+        (
+            "wireguard_mesh_address",
+            "192。168。11。1",
+            "Write 192.168.11.1, with the keyboard in English (half-width) mode.",
+        ),
         ("wireguard_mesh_address", "192.168.11.2/24", "192.168.11.2."),
         ("wireguard_mesh_lan_subnets", ["192.168.2.7/24"], "192.168.2.0/24"),
         ("wireguard_mesh_lan_subnets", "192.168.2.0/24", "[192.168.2.0/24]"),
@@ -816,7 +830,9 @@ def test_exits_that_cannot_be(mesh, site, variable, value):
 
 def test_an_exit_needs_its_firewall_and_its_own_broadband(mesh):
     assert faults(exits(mesh).spoil("site-a", tr069_firewall_state="absent")) == [("site-a", "wireguard_mesh_exit_for")]
-    mesh.spoil("site-a", tr069_firewall_state="present", wireguard_mesh_exits=["site-c"], wireguard_mesh_exit_when="always")
+    mesh.spoil(
+        "site-a", tr069_firewall_state="present", wireguard_mesh_exits=["site-c"], wireguard_mesh_exit_when="always"
+    )
     mesh.spoil("site-c", wireguard_mesh_exit_for=["site-b", "site-a"])
     assert faults(mesh) == [("site-a", "wireguard_mesh_exit_when")]
     assert faults(mesh.spoil("site-a", wireguard_mesh_exit_when="broadband_down")) == []
