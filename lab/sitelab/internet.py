@@ -7,7 +7,7 @@ import socket
 from pathlib import Path
 
 from . import podman
-from .podman import LabError, Nic
+from .podman import LIMIT, LabError, Nic
 from .topology import API, API_NAMES, AUTHORITATIVE, RESOLVER, ZONE, ZONE_MINIMUM, Site, sites
 
 NAME = "internet"
@@ -54,16 +54,18 @@ mkdir -p /run/knot && chown knot:knot /run/knot
 [ -f /run/knot/knot.pid ] || knotd -d -c /etc/knot/knot.conf
 [ -f /run/resolver.pid ] || dnsmasq --conf-file=/dev/null --no-resolv --no-hosts --bind-interfaces \\
     --listen-address={RESOLVER} --server=/{ZONE}/{AUTHORITATIVE} --pid-file=/run/resolver.pid
-for _ in $(seq 50); do knotc -c /etc/knot/knot.conf zone-status {ZONE} >/dev/null 2>&1 && exit; sleep 0.1; done
+for _ in $(seq {LIMIT * 10}); do knotc -c /etc/knot/knot.conf zone-status {ZONE} >/dev/null 2>&1 && exit; sleep 0.1; done
+echo "knot does not serve {ZONE} after {LIMIT} s; its log ends:" >&2
+tail -n 20 /var/log/knot.log >&2
 exit 1
 """
 
-STOP_DNS = """\
+STOP_DNS = f"""\
 for pid in /run/knot/knot.pid /run/resolver.pid; do
     [ -f $pid ] || continue
     number=$(cat $pid)
     kill $number || true
-    for _ in $(seq 100); do [ -d /proc/$number ] || break; sleep 0.05; done
+    for _ in $(seq {LIMIT * 20}); do [ -d /proc/$number ] || break; sleep 0.05; done
     rm -f $pid
 done
 """
@@ -71,9 +73,14 @@ done
 START_API = f"""\
 [ -f /run/api.pid ] && [ -d /proc/$(cat /run/api.pid) ] && exit
 cd /
+rm -f {HOME}/control.sock  # that of an earlier one, which would end the wait at once
 PYTHONPATH={CODE} setsid python3 -B -m sitelab.api_double {HOME} </dev/null >>/var/log/api.log 2>&1 &
 echo $! > /run/api.pid
-for _ in $(seq 100); do [ -S {HOME}/control.sock ] && exit; sleep 0.1; done
+for _ in $(seq {LIMIT * 10}); do
+    [ -S {HOME}/control.sock ] && exit
+    [ -d /proc/$(cat /run/api.pid) ] || break
+    sleep 0.1
+done
 cat /var/log/api.log >&2
 exit 1
 """

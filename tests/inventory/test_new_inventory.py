@@ -4,13 +4,14 @@
 import hashlib
 import json
 import os
+import shutil
 import stat
 import subprocess
 
 import pytest
 import yaml
 
-from conftest import ROOT
+from conftest import LIMIT, ROOT
 
 
 def new_inventory(directory, sites, *argv):
@@ -19,7 +20,7 @@ def new_inventory(directory, sites, *argv):
     answers = json.dumps({"sites": sites, "domain": "example.net", "directory": str(directory)})
     return subprocess.run(
         ["ansible-playbook", "sitelink.tr069.new_inventory", "-e", answers, *argv],
-        text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd=ROOT, timeout=900,
+        text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd=ROOT, timeout=LIMIT,
     )  # fmt: skip
 
 
@@ -33,7 +34,7 @@ def in_directory(directory, *argv):
     """Run a command as an operator who is in that directory; returns the finished process."""
     return subprocess.run(
         [str(word) for word in argv],
-        text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd=directory, env=inside(directory), timeout=900,
+        text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd=directory, env=inside(directory), timeout=LIMIT,
     )  # fmt: skip
 
 
@@ -61,13 +62,19 @@ def secrets(directory):
     return [password.read_text().strip(), yaml.safe_load(text)["wireguard_mesh_secret"]]
 
 
-@pytest.fixture
-def mesh(tmp_path):
-    directory = tmp_path / "my mesh"
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("made") / "my mesh"
     done = new_inventory(directory, "shenzhen,guangzhou", "-vvv", "--diff")
     assert done.returncode == 0, done.stdout
     assert not [secret for secret in secrets(directory) if secret in done.stdout]
     return directory
+
+
+@pytest.fixture
+def mesh(made, tmp_path):
+    """A copy of the operator's new inventory that a test may change."""
+    return shutil.copytree(made, tmp_path / "my mesh", symlinks=True)
 
 
 def test_it_makes_short_files_and_a_vault(mesh):
@@ -104,7 +111,7 @@ def test_the_mesh_lacks_only_what_the_operator_must_fill_in(mesh):
     def check():
         return subprocess.run(
             ["ansible-playbook", "sitelink.tr069.site"],
-            text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd=mesh, timeout=900, env=inside(mesh),
+            text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd=mesh, timeout=LIMIT, env=inside(mesh),
         ).stdout  # fmt: skip
 
     text = check()
@@ -146,7 +153,7 @@ def test_without_a_working_directory_a_whole_path_is_asked_for(tmp_path):
     kept = {name: value for name, value in os.environ.items() if name != "PWD"}
     done = subprocess.run(
         ["ansible-playbook", "sitelink.tr069.new_inventory", "-e", "sites=shenzhen", "-e", "domain=example.net"],
-        text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd=tmp_path, env=kept, timeout=900,
+        text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd=tmp_path, env=kept, timeout=LIMIT,
     )  # fmt: skip
     assert done.returncode != 0 and "-e directory=/" in done.stdout, done.stdout
 

@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from conftest import ROOT
+from conftest import LIMIT, ROOT
 
 PLAYBOOKS = sorted(
     path.stem for path in (ROOT / "playbooks").glob("*.yml") if path.stem not in ("new_inventory", "new_keys")
@@ -17,7 +17,7 @@ PLAYBOOKS = sorted(
 def test_a_directory_without_an_inventory_is_told(tmp_path, playbook):
     done = subprocess.run(
         ["ansible-playbook", f"sitelink.tr069.{playbook}"],
-        text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd=tmp_path, timeout=900,
+        text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd=tmp_path, timeout=LIMIT,
     )  # fmt: skip
     assert done.returncode != 0
     assert "has no group sites" in done.stdout and "new_inventory" in done.stdout, done.stdout

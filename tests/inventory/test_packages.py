@@ -11,7 +11,7 @@ import sys
 
 import pytest
 
-from conftest import ROOT
+from conftest import LIMIT, ROOT
 
 MODULE = """\
 import json, pathlib, sys
@@ -46,7 +46,7 @@ def install(tmp_path):
         facts = {"ansible_facts": {"pkg_mgr": manager}, "ansible_connection": "local", "ansible_python_interpreter": sys.executable}
         done = subprocess.run(
             ["ansible-playbook", "-i", "site-x,", "-e", json.dumps(facts), tmp_path / "play.yml"],
-            text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd=tmp_path, timeout=900,
+            text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd=tmp_path, timeout=LIMIT,
             env={**os.environ, "ANSIBLE_COLLECTIONS_PATH": f"{tmp_path}:{ROOT}/.build", "ANSIBLE_CALLBACK_RESULT_FORMAT": "json"},
         )  # fmt: skip
         calls = json.loads((tmp_path / "log").read_text()) if (tmp_path / "log").exists() else []

@@ -239,6 +239,14 @@ def test_missing(mesh, variable):
     assert faults(mesh.without("site-b", variable)) == [("site-b", variable)]
 
 
+def test_a_misspelt_variable_is_a_missing_one(mesh):
+    """Both guides quote it, see tests/inventory/test_slips.py."""
+    text = message(
+        mesh.spoil("site-a", wireguard_mesh_adress="192.168.11.1").without("site-a", "wireguard_mesh_address")
+    )
+    assert text.startswith("site-a: wireguard_mesh_address is missing.")
+
+
 def test_alidns_needs_its_id(mesh):
     assert faults(mesh.spoil("site-b", ddns_provider="alidns")) == [("site-b", "ddns_id")]
     assert faults(mesh.spoil("site-b", ddns_id="LTAI-1")) == []
@@ -384,6 +392,12 @@ def test_free_addresses_are_suggested_once(mesh):
     [
         ("wireguard_mesh_address", "１92.168.11.2", "FULLWIDTH DIGIT ONE"),
         ("wireguard_mesh_address", "192.168.11，2", "Write 192.168.11.2,"),
+        # both guides quote it, see tests/inventory/test_slips.py
+        (
+            "wireguard_mesh_address",
+            "192。168。11。1",
+            "Write 192.168.11.1, with the keyboard in English (half-width) mode.",
+        ),
         ("wireguard_mesh_address", "192.168.11.2/24", "192.168.11.2."),
         ("wireguard_mesh_lan_subnets", ["192.168.2.7/24"], "192.168.2.0/24"),
         ("wireguard_mesh_lan_subnets", "192.168.2.0/24", "[192.168.2.0/24]"),
