@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import json
 import os
+import re
 import shutil
 import sys
 import time
@@ -13,15 +14,18 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from . import carrier, counters, credentials, image, internet, leaks, podman, site, topology
+from . import carrier, counters, credentials, image, internet, leaks, packages, podman, site, topology
 from .podman import PREFIX, LabError, say
 from .topology import NETNS, Site
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-STATE = ROOT / ".lab"
+STATE = ROOT / ".lab" / topology.NAME
+CACHE = ROOT / ".cache"  # what was fetched before, by scripts/setup and for the images
 OWNER = "sitelink.lab.root"  # label: the clone that the lab belongs to
 COUNT = "sitelink.lab.sites"  # label: its number of sites
 WORKERS = 4
+# Of the machine's own ways out, none of which is there in the lab.
+WAYS_OUT = re.compile(r"PIP_\w+|(?i:(https?|ftp|all|no)_proxy)|(REQUESTS|CURL)_CA_BUNDLE")
 
 
 @contextlib.contextmanager
@@ -94,6 +98,7 @@ def up(options: argparse.Namespace) -> None:
     sites = topology.sites(count)
     image.build()
     credentials.prepare(STATE, sites)
+    packages.publish(STATE / "packages", list(CACHE.glob("*.whl")), [])
     make_namespace()
     bridges = make_networks(sites)
     labels = (f"--label={OWNER}={ROOT}", f"--label={COUNT}={count}")
@@ -155,6 +160,8 @@ def settle_bridges(sites: list[Site], bridges: dict[str, str]) -> None:
         f"address replace {member.controller}/{member.home_network.prefixlen} dev {bridges[member.home]}"
         for member in sites
     ]
+    # The controller is at home at site-a, and has no other way out.
+    lines.append(f"route replace {topology.PACKAGES} via {sites[0].router}")
     podman.ip("-batch", "-", stdin="\n".join(lines) + "\n")
     podman.run(*podman.inside("sysctl", "-qw", "net.ipv4.ip_forward=0", "net.bridge.bridge-nf-call-iptables=0"))
 
@@ -326,7 +333,21 @@ def enter(options: argparse.Namespace) -> None:
     if not podman.exists():
         raise LabError("the lab is down: run `lab/lab up`")
     argv = podman.inside(*command_line(options))
-    os.execvp(argv[0], argv)
+    os.execvpe(argv[0], argv, controller())
+
+
+def controller() -> dict[str, str]:
+    """The environment of a controller in the lab: its package index, and a cache that goes away with the lab."""
+    kept = {name: value for name, value in os.environ.items() if not WAYS_OUT.fullmatch(name)}
+    return {
+        **kept,
+        "SITELINK_LAB": topology.NAME,
+        "SITELINK_LAB_STATE": str(STATE),
+        "PIP_CONFIG_FILE": os.devnull,
+        "PIP_INDEX_URL": f"https://{topology.PACKAGES}/simple/",
+        "PIP_CERT": str(STATE / "ca.pem"),
+        "XDG_CACHE_HOME": str(STATE / "cache"),
+    }
 
 
 def execute(options: argparse.Namespace) -> None:
@@ -399,7 +420,7 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--delete", metavar="NAME")
     command = add("fault", fault, "show or replace the API doubles' faults, a JSON list ([] for none)", False)
     command.add_argument("faults", nargs="?")
-    add("snapshot", snapshot, "print what eth1 must not change, as .lab/before has it", False).add_argument("site")
+    add("snapshot", snapshot, "print what eth1 must not change, as .lab/NAME/before has it", False).add_argument("site")
     add("leaks", prove_no_leaks, "fail if the machine's own namespace has anything of the lab", False)
     command = add("enter", enter, "run a command in the lab's network namespace", False)
     command.add_argument("argv", nargs=argparse.REMAINDER, metavar="-- COMMAND")

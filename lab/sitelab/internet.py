@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The internet: every home's router, DNS for the test zone, and the doubles of the providers' APIs."""
+"""The internet: every home's router, DNS for the test zone, the doubles of the providers' APIs, packages for download."""
 
 import json
 import os
@@ -8,11 +8,24 @@ from pathlib import Path
 
 from . import podman
 from .podman import LabError, Nic
-from .topology import API, API_NAMES, AUTHORITATIVE, RESOLVER, ZONE, ZONE_MINIMUM, Site, sites
+from .topology import (
+    API,
+    API_NAMES,
+    AUTHORITATIVE,
+    PACKAGES,
+    PACKAGES_NAME,
+    RESOLVER,
+    ZONE,
+    ZONE_MINIMUM,
+    Site,
+    sites,
+)
 
 NAME = "internet"
 HOME = "/run/lab"  # the state directory's api/, as the container sees it
 CODE = "/usr/local/lib/lab"
+DOWNLOADS = "/srv/packages"
+WAIT = 300  # seconds: no promise, only the end of a wait that would never end
 
 KNOT = f"""\
 server:
@@ -39,6 +52,7 @@ ZONEFILE = f"""\
 {ZONE}. 60 SOA ns.{ZONE}. hostmaster.{ZONE}. 1 3600 600 86400 {ZONE_MINIMUM}
 {ZONE}. 60 NS ns.{ZONE}.
 ns.{ZONE}. 60 A {AUTHORITATIVE}
+{PACKAGES_NAME}. 60 A {PACKAGES}
 """ + "".join(f"{name}. 60 A {API}\n" for name in API_NAMES.values())
 
 FIREWALL = """\
@@ -54,29 +68,42 @@ mkdir -p /run/knot && chown knot:knot /run/knot
 [ -f /run/knot/knot.pid ] || knotd -d -c /etc/knot/knot.conf
 [ -f /run/resolver.pid ] || dnsmasq --conf-file=/dev/null --no-resolv --no-hosts --bind-interfaces \\
     --listen-address={RESOLVER} --server=/{ZONE}/{AUTHORITATIVE} --pid-file=/run/resolver.pid
-for _ in $(seq 50); do knotc -c /etc/knot/knot.conf zone-status {ZONE} >/dev/null 2>&1 && exit; sleep 0.1; done
+for _ in $(seq {WAIT * 10}); do knotc -c /etc/knot/knot.conf zone-status {ZONE} >/dev/null 2>&1 && exit; sleep 0.1; done
 exit 1
 """
 
-STOP_DNS = """\
+STOP_DNS = f"""\
 for pid in /run/knot/knot.pid /run/resolver.pid; do
     [ -f $pid ] || continue
     number=$(cat $pid)
     kill $number || true
-    for _ in $(seq 100); do [ -d /proc/$number ] || break; sleep 0.05; done
+    for _ in $(seq {WAIT * 20}); do [ -d /proc/$number ] || break; sleep 0.05; done
     rm -f $pid
 done
 """
 
-START_API = f"""\
-[ -f /run/api.pid ] && [ -d /proc/$(cat /run/api.pid) ] && exit
+
+
+def start_service(name: str, module: str, listens: str, stale: str = "") -> str:
+    """Start one of the lab's own modules (with its arguments) unless it runs, and wait until `listens` says that it does.
+
+    stale: what one that ended with its container may have left.
+    """
+    return f"""\
+[ -f /run/{name}.pid ] && [ -d /proc/$(cat /run/{name}.pid) ] && exit
 cd /
-PYTHONPATH={CODE} setsid python3 -B -m sitelab.api_double {HOME} </dev/null >>/var/log/api.log 2>&1 &
-echo $! > /run/api.pid
-for _ in $(seq 100); do [ -S {HOME}/control.sock ] && exit; sleep 0.1; done
-cat /var/log/api.log >&2
+rm -f {stale}
+PYTHONPATH={CODE} setsid python3 -B -u -m sitelab.{module} </dev/null >>/var/log/{name}.log 2>&1 &
+echo $! > /run/{name}.pid
+for _ in $(seq {WAIT * 10}); do
+    {listens} && exit
+    [ -d /proc/$! ] || break
+    sleep 0.1
+done
+cat /var/log/{name}.log >&2
 exit 1
 """
+
 
 
 def nics(count: int) -> list[Nic]:
@@ -89,16 +116,20 @@ def nics(count: int) -> list[Nic]:
 
 def options(state_directory: Path) -> list[str]:
     code = Path(__file__).resolve().parent
-    return [f"--volume={code}:{CODE}/sitelab:ro", f"--volume={state_directory / 'api'}:{HOME}"]
+    return [
+        f"--volume={code}:{CODE}/sitelab:ro",
+        f"--volume={state_directory / 'api'}:{HOME}",
+        f"--volume={state_directory / 'packages'}:{DOWNLOADS}:ro",
+    ]
 
 
 def start() -> None:
-    """Start what does not run yet: the routers' filter, DNS, the API doubles."""
+    """Start what does not run yet: the routers' filter, DNS, the API doubles, the packages."""
     podman.execute(
         NAME,
         f"""
 sysctl -qw net.ipv4.ip_forward=0  # a router of a home is no way into another home
-for address in {AUTHORITATIVE} {RESOLVER} {API}; do ip address replace $address/32 dev lo; done
+for address in {AUTHORITATIVE} {RESOLVER} {API} {PACKAGES}; do ip address replace $address/32 dev lo; done
 nft list table inet lab >/dev/null 2>&1 || nft -f - <<'END'
 {FIREWALL}END
 cmp -s /etc/knot/knot.conf - <<'END' || first=yes
@@ -113,7 +144,10 @@ fi
 """,
     )
     podman.execute(NAME, START_DNS)
-    podman.execute(NAME, START_API)
+    control = f"{HOME}/control.sock"
+    podman.execute(NAME, start_service("api", f"api_double {HOME}", f"[ -S {control} ]", control))
+    listens = f"ss -Hltn src {PACKAGES}:443 | grep -q ."
+    podman.execute(NAME, start_service("packages", f"packages {DOWNLOADS} {HOME}/packages.pem", listens))
 
 
 def dns(state_directory: Path, running: bool) -> None:

@@ -6,9 +6,9 @@ import time
 
 import pytest
 
-from lab_tests import ADDRESS, INVENTORY, ROOT, SITES, lab, on, run, status, underlay_address
+from lab_tests import ADDRESS, INVENTORY, ROOT, SITES, STATE, lab, on, run, status, underlay_address
 
-REQUESTS = ROOT / ".lab" / "api" / "requests.jsonl"
+REQUESTS = STATE / "api" / "requests.jsonl"
 SECRETS = {"site-a": "lab-cloudflare-token-0001", "site-c": "lab-alidns-secret-0001"}
 
 

@@ -158,7 +158,7 @@ def test_a_hundred_sites_are_asked_in_at_most_two_tasks_each(tmp_path):
     (tmp_path / "hosts.yml").write_text(json.dumps({"sites": {"hosts": hosts}}))
     connection = (INVENTORY / "group_vars" / "sites" / "connection.yml").read_text()
     (tmp_path / "group_vars").mkdir()
-    (tmp_path / "group_vars" / "sites.yml").write_text(connection.replace("{{ inventory_dir }}/../..", str(ROOT)))
+    (tmp_path / "group_vars" / "sites.yml").write_text(connection)
     done = playbook("status", "-e", f"page={tmp_path / 'page.html'}", inventory=tmp_path / "hosts.yml")
     counts = recap(done)
     assert sorted(counts) == sorted(hosts) and "no answer" not in done.stdout

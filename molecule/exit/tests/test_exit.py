@@ -10,7 +10,7 @@ import pytest
 from steady import pings
 
 from conftest import ASK_TIME, EXIT_INVENTORY, counted, eventually, exit_of, fetch, restore, site_yml, traces, watch
-from lab_tests import PAIRS, ROOT, SITES, lab, on, playbook, recap, status, underlay_address
+from lab_tests import PAIRS, ROOT, SITES, STATE, lab, on, playbook, recap, status, underlay_address
 
 
 def doctor(site="site-b"):
@@ -120,7 +120,7 @@ def test_the_record_follows_while_away(away):
         ]
 
     print(f"published after {eventually(right, 120, 'the record is right'):.1f} s")
-    asked = [json.loads(line) for line in (ROOT / ".lab" / "api" / "requests.jsonl").read_text().splitlines()]
+    asked = [json.loads(line) for line in (STATE / "api" / "requests.jsonl").read_text().splitlines()]
     assert asked[-1]["client"] == "192.168.1.2"
     eventually(lambda: fetch("site-b") == "192.168.1.2", 30, "the exit is reached from the new address")
 

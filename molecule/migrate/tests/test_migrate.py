@@ -15,7 +15,7 @@ import pytest
 import steady
 
 import lab_tests
-from lab_tests import ADDRESS, INVENTORY, OVERLAY, ROOT, lab, recap
+from lab_tests import ADDRESS, INVENTORY, OVERLAY, ROOT, STATE, lab, recap
 
 sys.path.insert(0, str(ROOT / "lab"))
 from sitelab import topology
@@ -164,7 +164,7 @@ def before():
     path.write_text(re.sub(r"(?m)^ddns_token:.*\n", "", path.read_text()))
     keys = {}
     for site in SITES:
-        for local, there in ((WHEEL, "/tmp/ddns.whl"), (ROOT / ".lab/ca.pem", "/tmp/ca.pem")):
+        for local, there in ((WHEEL, "/tmp/ddns.whl"), (STATE / "ca.pem", "/tmp/ca.pem")):
             subprocess.run(["podman", "cp", str(local), f"{topology.PREFIX}{site}:{there}"], check=True)
         jobs = JOBS.replace("\n", "\\n")
         script = BY_HAND.replace("NAME", f"{site}.lab.test").replace("TOKEN", TOKEN).replace("JOBS", jobs)
