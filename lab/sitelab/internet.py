@@ -58,8 +58,8 @@ ns.{ZONE}. 60 A {AUTHORITATIVE}
 FIREWALL = """\
 table inet lab {
     set suspended { type ifname; }
-    chain in { type filter hook prerouting priority raw; iifname @suspended drop; }
-    chain out { type filter hook output priority raw; oifname @suspended drop; }
+    chain in { type filter hook prerouting priority raw; udp dport 67 accept; iifname @suspended drop; }
+    chain out { type filter hook output priority raw; udp sport 67 accept; oifname @suspended drop; }
 }
 """
 
@@ -83,7 +83,6 @@ done
 """
 
 
-
 def start_service(name: str, module: str, listens: str, stale: str = "") -> str:
     """Start one of the lab's own modules (with its arguments) unless it runs, and wait until `listens` says that it does.
 
@@ -105,7 +104,6 @@ exit 1
 """
 
 
-
 def nics(count: int) -> list[Nic]:
     """A router's NIC per home; the services' addresses are on lo."""
     return [
@@ -123,8 +121,28 @@ def options(state_directory: Path) -> list[str]:
     ]
 
 
-def start() -> None:
-    """Start what does not run yet: the routers' filter, DNS, the API doubles, the packages."""
+def homes(count: int) -> str:
+    """dnsmasq's configuration as the DHCP server in every home, which knows the site's eth0 and nobody else."""
+    lines = [
+        "port=0",
+        "no-resolv",
+        "no-hosts",
+        "no-ping",
+        "bind-interfaces",
+        "except-interface=lo",
+        "dhcp-authoritative",
+    ]
+    lines += ["dhcp-leasefile=/run/homes.leases", f"dhcp-option=6,{RESOLVER}"]
+    for site in sites(count):
+        network = site.home_network
+        lines.append(f"interface={site.home}")
+        lines.append(f"dhcp-range={network.network_address},static,{network.netmask},12h")
+        lines.append(f"dhcp-host={site.mac(0)},{site.address}")
+    return "\n".join(lines) + "\n"
+
+
+def start(count: int) -> None:
+    """Start what does not run yet: the routers' filter and DHCP server, DNS, the API doubles, the packages."""
     podman.execute(
         NAME,
         f"""
@@ -140,6 +158,11 @@ if [ -n "$first" ]; then
     cat > /var/lib/knot/{ZONE}.zone <<'END'
 {ZONEFILE}END
     chown knot:knot /var/lib/knot/{ZONE}.zone
+fi
+if ! [ -f /run/homes.pid ]; then
+    cat > /etc/homes.conf <<'END'
+{homes(count)}END
+    dnsmasq --conf-file=/etc/homes.conf --pid-file=/run/homes.pid
 fi
 """,
     )
@@ -162,7 +185,7 @@ def dns_runs() -> bool:
 
 
 def suspend(site: Site, dead: bool) -> None:
-    """Let the home's router drop all that comes from the home and all it would send there, or stop doing so."""
+    """Let the home's router drop all that comes from the home and all it would send there, but DHCP, or stop doing so."""
     if dead != (site.home in suspended()):
         verb = "add" if dead else "delete"
         podman.in_container(NAME, "nft", verb, "element", "inet", "lab", "suspended", f'{{ "{site.home}" }}')

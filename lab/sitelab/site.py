@@ -11,7 +11,7 @@ from . import podman
 from .podman import LabError, Nic
 from .topology import RESOLVER, Site
 
-BOOT = 90.0  # seconds a site may take until systemd says "running"
+BOOT = 300.0  # seconds a site may take to boot: no promise, only the end of a wait that would never end
 
 
 def nics(site: Site) -> list[Nic]:
@@ -43,6 +43,21 @@ IPV6INIT=no
 """,
     )
 }
+# As Debian's cloud images have it.
+CLOUD = "network:\n    version: 2\n    ethernets:\n" + "".join(
+    f"""\
+        all-{kind}:
+            match:
+                name: {kind}*
+            dhcp4: true
+            dhcp4-overrides:
+                use-domains: true
+            dhcp6: true
+            dhcp6-overrides:
+                use-domains: true
+"""
+    for kind in ("en", "eth")
+)
 # Who configures eth0: the service, and its files. netplan's generator starts networkd itself.
 MANAGERS: dict[str, tuple[str, dict[str, tuple[int, str]]]] = {
     "netplan": (
@@ -61,6 +76,7 @@ network:
             )
         },
     ),
+    "netplan-cloud": ("", {"/etc/netplan/90-default.yaml": (0o644, CLOUD)}),
     "networkd": (
         "systemd-networkd.service",
         {"/etc/systemd/network/10-eth0.network": (
@@ -170,7 +186,11 @@ def wait_until_running(site: Site, may_fail: Sequence[str] = ()) -> None:
     else:
         raise LabError(f"{site.name}: not running after {BOOT:.0f} s: {said}")
     connect = f"import socket; socket.create_connection(('{site.address}', 22), 10)"
-    if podman.run(*podman.inside(sys.executable, "-c", connect), check=False).returncode:
+    while podman.run(*podman.inside(sys.executable, "-c", connect), check=False).returncode:
+        # Its address may come by DHCP.
+        if time.monotonic() < deadline:
+            time.sleep(0.3)
+            continue
         raise LabError(f"{site.name}: no SSH server answers at {site.address} on eth0")
 
 
