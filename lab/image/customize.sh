@@ -6,8 +6,8 @@ unit() { chroot "$1" systemctl --quiet "$2" $3; }
 unit "$1" mask "getty.target console-getty.service systemd-logind.service systemd-modules-load.service
   systemd-networkd-wait-online.service apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer
   e2scrub_reap.service fstrim.timer dev-hugepages.mount sys-kernel-debug.mount sys-kernel-tracing.mount"
-unit "$1" disable "knot.service nftables.service"
-for other in docker.service docker.socket containerd.service firewalld.service ufw.service nginx.service \
+unit "$1" disable knot.service
+for other in nftables.service docker.service docker.socket containerd.service firewalld.service ufw.service nginx.service \
   redis-server.service avahi-daemon.service avahi-daemon.socket NetworkManager.service \
   NetworkManager-wait-online.service networking.service; do
   [ ! -e "$1/lib/systemd/system/$other" ] || unit "$1" disable "$other"

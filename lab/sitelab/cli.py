@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import json
 import os
+import re
 import shutil
 import sys
 import time
@@ -13,30 +14,30 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from . import carrier, counters, credentials, image, internet, leaks, podman, site, topology
+from . import carrier, counters, credentials, image, internet, leaks, packages, podman, site, topology
 from .podman import PREFIX, LabError, say
+from .shapes import SHAPES
 from .topology import NETNS, Site
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-STATE = ROOT / ".lab"
-OWNER = "sitelink.lab.root"  # label: the clone that the lab belongs to
+STATE = ROOT / ".lab" / topology.NAME
+OWNER = "sitelink.lab.root"  # label: the checkout that the lab belongs to
 COUNT = "sitelink.lab.sites"  # label: its number of sites
 WORKERS = 4
+# Of the machine's own ways out, none of which is there in the lab.
+WAYS_OUT = re.compile(r"PIP_\w+|(?i:(https?|ftp|all|no)_proxy)|(REQUESTS|CURL)_CA_BUNDLE")
 
 
 @contextlib.contextmanager
 def alone() -> Iterator[None]:
-    """Keep two commands that change the lab apart."""
-    directory = os.open(ROOT / "lab", os.O_RDONLY)
-    try:
+    """Keep two commands that change labs of this name apart, from whichever checkouts."""
+    with open(f"/run/lock/{NETNS}", "w") as file:
         try:
-            fcntl.flock(directory, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             say("waiting for another lab command")
-            fcntl.flock(directory, fcntl.LOCK_EX)
+            fcntl.flock(file, fcntl.LOCK_EX)
         yield
-    finally:
-        os.close(directory)
 
 
 def each(function: Callable, items: list) -> list:
@@ -45,19 +46,40 @@ def each(function: Callable, items: list) -> list:
         return list(pool.map(function, items))
 
 
-def label(name: str) -> str:
-    """A label of the carrier's container, which is the first to be made; empty when there is no lab."""
-    template = f'{{{{index .Config.Labels "{name}"}}}}'
+def labels() -> tuple[str, int]:
+    """The checkout and the number of sites of the lab of this name, whoever's it is; empty and 0 when there is none.
+
+    They are those of the carrier's container, which is the first to be made.
+    """
+    template = "{{json .Config.Labels}}"
     done = podman.run("podman", "container", "inspect", "--format", template, PREFIX + carrier.NAME, check=False)
-    return done.stdout.strip() if done.returncode == 0 else ""
+    found = json.loads(done.stdout) if done.returncode == 0 else {}
+    return found.get(OWNER, ""), int(found.get(COUNT, 0))
+
+
+def containers(*filters: str) -> list[str]:
+    """The containers that have a name of this lab."""
+    own = ["--filter", f"name=^{PREFIX}(site-[a-z]|lan-[a-z]|{carrier.NAME}|{internet.NAME})$", *filters]
+    return podman.run("podman", "ps", "--all", *own, "--format", "{{.Names}}").stdout.split()
+
+
+def check_owner(owner: str) -> None:
+    """LabError when the lab is another checkout's, unless that is gone or nothing of its lab runs."""
+    if owner in ("", str(ROOT)) or not Path(owner, "lab").is_dir() or not containers("--filter", "status=running"):
+        return
+    raise LabError(
+        f"the lab {topology.NAME} was made from {owner}, and only that checkout may change it. Run `lab/lab down` there, "
+        "or have one of your own beside it: export SITELINK_LAB=another-name"
+    )
 
 
 def size() -> int:
-    """The running lab's number of sites. LabError when there is none."""
-    count = label(COUNT)
+    """The running lab's number of sites. LabError when there is none, or when it is another checkout's."""
+    owner, count = labels()
     if not podman.exists() or not count:
         raise LabError("the lab is down: run `lab/lab up`")
-    return int(count)
+    check_owner(owner)
+    return count
 
 
 def chosen(names: list[str]) -> list[Site]:
@@ -67,6 +89,7 @@ def chosen(names: list[str]) -> list[Site]:
 
 def make_namespace() -> None:
     if not podman.exists():
+        podman.run("ip", "netns", "delete", NETNS, check=False)  # the file of a dead one
         podman.run("ip", "netns", "add", NETNS)
     podman.ip("link", "set", "lo", "up")
     # No IPv6 on the bridges, before there is one: they would take the carrier's router advertisements.
@@ -87,24 +110,30 @@ def make_networks(sites: list[Site]) -> dict[str, str]:
 
 def up(options: argparse.Namespace) -> None:
     began = time.monotonic()
-    running = label(COUNT)
-    count = options.sites or int(running or topology.DEFAULT_SITES)
-    if running and (label(OWNER), int(running)) != (str(ROOT), count):
-        raise LabError(f"a lab of {running} sites, made from {label(OWNER)}, is there: run its `lab/lab down` first")
+    owner, running = labels()
+    check_owner(owner)
+    if owner not in ("", str(ROOT)):
+        say(f"removing the dead lab of {owner}")
+        down(options)
+        running = 0
+    count = options.sites or running or topology.DEFAULT_SITES
+    if running not in (0, count):
+        raise LabError(f"a lab of {running} sites is there: run `lab/lab down` first")
     sites = topology.sites(count)
     image.build()
     credentials.prepare(STATE, sites)
+    publish()
     make_namespace()
     bridges = make_networks(sites)
-    labels = (f"--label={OWNER}={ROOT}", f"--label={COUNT}={count}")
+    marks = (f"--label={OWNER}={ROOT}", f"--label={COUNT}={count}")
 
     creators: dict[str, Callable] = {
-        carrier.NAME: lambda: plain(carrier.NAME, carrier.nics(count), *labels),
-        internet.NAME: lambda: plain(internet.NAME, internet.nics(count), *labels, *internet.options(STATE)),
+        carrier.NAME: lambda: plain(carrier.NAME, carrier.nics(count), *marks),
+        internet.NAME: lambda: plain(internet.NAME, internet.nics(count), *marks, *internet.options(STATE)),
     }
     for member in sites:
-        creators[member.name] = lambda member=member: new_site(member, *labels)
-        creators[member.lan] = lambda member=member: new_lan_host(member, *labels)
+        creators[member.name] = lambda member=member: new_site(member, *marks)
+        creators[member.lan] = lambda member=member: new_lan_host(member, *marks)
     missing = [name for name in creators if podman.state(name) != "running"]
     if missing:
         say(f"starting {', '.join(missing)}")
@@ -118,7 +147,7 @@ def up(options: argparse.Namespace) -> None:
         creators[carrier.NAME]()
     each(lambda name: creators[name](), [name for name in missing if name != carrier.NAME])
     settle_bridges(sites, bridges)
-    internet.start()
+    internet.start(count)
     fresh = [member for member in sites if not before[member.name].exists()]  # also where an earlier up was interrupted
     if fresh or not counters.installed():
         counters.install(sites)
@@ -134,18 +163,23 @@ def up(options: argparse.Namespace) -> None:
     say(f"up with {count} sites in {time.monotonic() - began:.0f} s")
 
 
+def publish() -> None:
+    """Let the lab's internet serve what was fetched before."""
+    packages.publish(STATE / "packages", sorted(image.CACHE.glob("*.whl")), sorted(image.DEBS.glob("*.deb")))
+
+
 def plain(name: str, nics: list[podman.Nic], *options: str) -> None:
     podman.create(name, image.tag(), "/usr/local/sbin/lab-idle", nics, *options)
     podman.start(name, nics)
 
 
-def new_site(member: Site, *labels: str) -> None:
-    site.create(member, image.tag(), STATE, *labels)
+def new_site(member: Site, *marks: str) -> None:
+    site.create(member, image.tag(), STATE, *marks)
     site.start(member)
 
 
-def new_lan_host(member: Site, *labels: str) -> None:
-    podman.create(member.lan, image.tag(), "/usr/local/sbin/lab-idle", site.lan_nics(member), *labels)
+def new_lan_host(member: Site, *marks: str) -> None:
+    podman.create(member.lan, image.tag(), "/usr/local/sbin/lab-idle", site.lan_nics(member), *marks)
     site.start_lan_host(member)
 
 
@@ -155,20 +189,22 @@ def settle_bridges(sites: list[Site], bridges: dict[str, str]) -> None:
         f"address replace {member.controller}/{member.home_network.prefixlen} dev {bridges[member.home]}"
         for member in sites
     ]
+    # The controller is at home at site-a, and has no other way out.
+    lines.append(f"route replace {topology.PACKAGES} via {sites[0].router}")
     podman.ip("-batch", "-", stdin="\n".join(lines) + "\n")
     podman.run(*podman.inside("sysctl", "-qw", "net.ipv4.ip_forward=0", "net.bridge.bridge-nf-call-iptables=0"))
 
 
 def down(_options: argparse.Namespace) -> None:
     """Remove all containers and networks by the lab's names, its namespace and its state; the image stays."""
-    own = ["--filter", f"name=^{PREFIX}(site-[a-z]|lan-[a-z]|{carrier.NAME}|{internet.NAME})$"]
-    names = podman.run("podman", "ps", "--all", *own, "--format", "{{.Names}}").stdout.split()
+    check_owner(labels()[0])
+    names = containers()
     listed = podman.run("podman", "network", "ls", "--format", "{{.Name}}").stdout.split()
     lab_networks = {PREFIX + name for each in topology.sites(topology.MAX_SITES) for name in (each.home, each.ont)}
     if not podman.exists():
         # After a reboot of the machine only podman's records are left; podman still runs in a namespace of the lab.
         if not (names or lab_networks & set(listed)):
-            shutil.rmtree(STATE, ignore_errors=True)
+            forget()
             say("nothing to take down")
             return
         make_namespace()
@@ -177,8 +213,14 @@ def down(_options: argparse.Namespace) -> None:
     if present := sorted(lab_networks & set(listed)):
         podman.podman("network", "rm", "--force", *present)
     podman.run("ip", "netns", "delete", NETNS)
-    shutil.rmtree(STATE, ignore_errors=True)
+    forget()
     say(f"down: {len(names)} containers removed")
+
+
+def forget() -> None:
+    shutil.rmtree(STATE, ignore_errors=True)
+    with contextlib.suppress(OSError):
+        STATE.parent.rmdir()  # unless another lab of this checkout is there
 
 
 def status(options: argparse.Namespace) -> None:
@@ -239,18 +281,23 @@ def reboot(options: argparse.Namespace) -> None:
 
 
 def reinstall(options: argparse.Namespace) -> None:
-    image.build(options.image)
-    each(lambda member: install(member, options.image, options.manager), chosen(options.site))
+    shape = SHAPES[options.shape]
+    name, manager = options.image or shape.image, options.manager or shape.manager
+    sites = chosen(options.site)
+    image.build(name)
+    publish()
+    each(lambda member: install(member, name, manager, shape.script), sites)
 
 
-def install(member: Site, name: str, manager: str) -> None:
-    """A site from nothing, maybe from another image, in the place of the one that was there."""
+def install(member: Site, name: str, manager: str, script: str = "") -> None:
+    """A site from nothing, maybe from another image, in the place of the one that was there; then the script on it."""
     podman.stop(member.name)  # its connections end with it
     podman.remove(member.name)
-    labels = (f"--label={OWNER}={ROOT}", f"--label={COUNT}={size()}")
-    site.create(member, image.tag(name), STATE, *labels, manager=manager)
+    marks = (f"--label={OWNER}={ROOT}", f"--label={COUNT}={size()}")
+    site.create(member, image.tag(name), STATE, *marks, manager=manager)
     site.start(member)
     site.wait_until_running(member)
+    podman.execute(member.name, script)
     (STATE / "before" / f"{member.name}.json").write_text(json.dumps(site.snapshot(member), indent=1) + "\n")
     carrier.plug([member], True)
 
@@ -323,10 +370,23 @@ def prove_no_leaks(_options: argparse.Namespace) -> None:
 
 
 def enter(options: argparse.Namespace) -> None:
-    if not podman.exists():
-        raise LabError("the lab is down: run `lab/lab up`")
+    size()
     argv = podman.inside(*command_line(options))
-    os.execvp(argv[0], argv)
+    os.execvpe(argv[0], argv, controller())
+
+
+def controller() -> dict[str, str]:
+    """The environment of a controller in the lab: its package index, and a cache that goes away with the lab."""
+    kept = {name: value for name, value in os.environ.items() if not WAYS_OUT.fullmatch(name)}
+    return {
+        **kept,
+        "SITELINK_LAB": topology.NAME,
+        "SITELINK_LAB_STATE": str(STATE),
+        "PIP_CONFIG_FILE": os.devnull,
+        "PIP_INDEX_URL": f"https://{topology.PACKAGES}/simple/",
+        "PIP_CERT": str(STATE / "ca.pem"),
+        "XDG_CACHE_HOME": str(STATE / "cache"),
+    }
 
 
 def execute(options: argparse.Namespace) -> None:
@@ -368,8 +428,9 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--force", action="store_true", help="even if it is current")
     command = add("reinstall", reinstall, "make sites anew, as an installer would leave them")
     command.add_argument("site", nargs="+")
-    command.add_argument("--image", default=image.SUITE, choices=image.NAMES)
-    command.add_argument("--manager", default="netplan", choices=site.MANAGERS, help="of its network (image: ...-nics)")
+    command.add_argument("--shape", default="plain", choices=SHAPES, help="what kind of system they are")
+    command.add_argument("--image", choices=image.NAMES, help="another one than the shape's")
+    command.add_argument("--manager", choices=site.MANAGERS, help="of its network, another one than the shape's")
     command = add("renumber", renumber, "move the sites' segments to other prefixes, all at once")
     command.add_argument("site", nargs="+")
     command.add_argument("--natural", action="store_true", help="no cable flap: clients notice when the lease ends")
@@ -399,7 +460,7 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--delete", metavar="NAME")
     command = add("fault", fault, "show or replace the API doubles' faults, a JSON list ([] for none)", False)
     command.add_argument("faults", nargs="?")
-    add("snapshot", snapshot, "print what eth1 must not change, as .lab/before has it", False).add_argument("site")
+    add("snapshot", snapshot, "print what eth1 must not change, as .lab/NAME/before has it", False).add_argument("site")
     add("leaks", prove_no_leaks, "fail if the machine's own namespace has anything of the lab", False)
     command = add("enter", enter, "run a command in the lab's network namespace", False)
     command.add_argument("argv", nargs=argparse.REMAINDER, metavar="-- COMMAND")

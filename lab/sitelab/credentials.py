@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The lab's own keys: SSH, and a certificate authority for the doubles of the providers."""
 
+from ipaddress import IPv4Address
 from pathlib import Path
 
 from .podman import run
-from .topology import API_NAMES, Site
+from .topology import API_NAMES, PACKAGES, PACKAGES_NAME, Site
 
 DAYS = "3650"
 
@@ -26,12 +27,12 @@ def authority(path: Path, name: str) -> None:
     )  # fmt: skip
 
 
-def certificate(path: Path, names: list[str], signed_by: Path) -> None:
-    """A server certificate for these names with its key, both in `path`."""
+def certificate(path: Path, names: list[str | IPv4Address], signed_by: Path) -> None:
+    """A server certificate for these names and addresses with its key, both in `path`."""
     if path.exists():
         return
     key, request = path.with_suffix(".key"), path.with_suffix(".csr")
-    alternatives = ",".join(f"DNS:{name}" for name in names)
+    alternatives = ",".join(f"{'DNS' if isinstance(name, str) else 'IP'}:{name}" for name in names)
     run(
         "openssl", "req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
         "-subj", f"/CN={names[0]}", "-addext", f"subjectAltName={alternatives}",
@@ -50,7 +51,7 @@ def certificate(path: Path, names: list[str], signed_by: Path) -> None:
 def prepare(state_directory: Path, chosen: list[Site]) -> None:
     """Make what is missing of keys and certificates below the state directory."""
     for directory in (state_directory, state_directory / "api", state_directory / "host_keys"):
-        directory.mkdir(mode=0o700, exist_ok=True)
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     ssh_key(state_directory / "id_ed25519", "lab controller")
     known = []
     for site in chosen:
@@ -62,5 +63,7 @@ def prepare(state_directory: Path, chosen: list[Site]) -> None:
     authority(state_directory / "api" / "stranger", "nobody the lab trusts")
     api, names = state_directory / "api", list(API_NAMES.values())
     certificate(api / "api.pem", names, state_directory / "ca")
+    # By address too: the controller has no resolver in the lab.
+    certificate(api / "packages.pem", [PACKAGES_NAME, PACKAGES], state_directory / "ca")
     certificate(api / "wrong-certificate.pem", names, api / "stranger")
     certificate(api / "wrong-name.pem", ["elsewhere.lab.test"], state_directory / "ca")

@@ -13,6 +13,8 @@ from .podman import LabError, run, say
 from .topology import NETNS
 
 DIRECTORY = Path(__file__).resolve().parent.parent / "image"
+CACHE = DIRECTORY.parents[1] / ".cache"  # what was fetched before: the lab has no way out
+DEBS = CACHE / "debian"  # of the image bookworm-bare
 SUITE = "bookworm"
 LABEL = "sitelink.lab.recipe"
 PACKAGES = (
@@ -26,6 +28,8 @@ EXTRA = {
     SUITE: "",
     # What opens ports, and what else filters packets.
     f"{SUITE}-firewalls": "docker.io,firewalld,ufw,iptables,python3-nftables,nginx-light,redis-server,avahi-daemon",
+    # A system on which nothing of what the roles install is there, and whose apt has not read a list.
+    f"{SUITE}-bare": "",
     # The other network managers and DHCP clients; which one runs is said when a site is made.
     f"{SUITE}-nics": f"{NETWORK_MANAGERS},isc-dhcp-client,dhcpcd-base",
     "bullseye-nics": f"{NETWORK_MANAGERS},isc-dhcp-client",
@@ -38,8 +42,15 @@ EXTRA = {
     f"{SUITE}-scripts": "isc-dhcp-client,ipcalc-ng,iputils-arping",
 }
 NAMES = list(EXTRA)
-MISSING = {"bullseye": ["wireguard-go"]}  # not in that suite
-HOOKS = {f"{SUITE}-ifcfg": ["ifcfg.sh"], f"{SUITE}-scripts": ["scripts.sh"]}  # run before customize.sh
+MISSING = {
+    "bullseye": ["wireguard-go"],  # not in that suite
+    f"{SUITE}-bare": ["nftables", "wireguard-tools", "wireguard-go"],  # left out
+}
+HOOKS = {  # run before customize.sh
+    f"{SUITE}-bare": ["bare.sh"],
+    f"{SUITE}-ifcfg": ["ifcfg.sh"],
+    f"{SUITE}-scripts": ["scripts.sh"],
+}
 
 
 def tag(name: str = SUITE) -> str:
@@ -53,7 +64,8 @@ def suite_of(name: str) -> str:
 
 def packages(name: str) -> str:
     found = [*PACKAGES.split(","), *EXTRA[name].split(",")] if EXTRA[name] else PACKAGES.split(",")
-    return ",".join(package for package in found if package not in MISSING.get(suite_of(name), []))
+    missing = [*MISSING.get(suite_of(name), []), *MISSING.get(name, [])]
+    return ",".join(package for package in found if package not in missing)
 
 
 def hooks(name: str) -> list[Path]:
@@ -88,7 +100,9 @@ def sources(suite: str) -> list[str]:
 
 
 def current(name: str = SUITE) -> bool:
-    """Is there an image by today's recipe?"""
+    """Is there an image by today's recipe, with what was fetched for it?"""
+    if name == f"{SUITE}-bare" and not DEBS.is_dir():
+        return False
     label = f'{{{{index .Labels "{LABEL}"}}}}'
     done = run("podman", "image", "inspect", "--format", label, tag(name), check=False)
     return done.returncode == 0 and done.stdout.strip() == recipe(name)

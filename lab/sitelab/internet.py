@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The internet: every home's router, DNS for the test zone, and the doubles of the providers' APIs."""
+"""The internet: every home's router, DNS for the test zone, the doubles of the providers' APIs, packages for download."""
 
 import json
 import os
@@ -8,11 +8,23 @@ from pathlib import Path
 
 from . import podman
 from .podman import LIMIT, LabError, Nic
-from .topology import API, API_NAMES, AUTHORITATIVE, RESOLVER, ZONE, ZONE_MINIMUM, Site, sites
+from .topology import (
+    API,
+    API_NAMES,
+    AUTHORITATIVE,
+    PACKAGES,
+    PACKAGES_NAME,
+    RESOLVER,
+    ZONE,
+    ZONE_MINIMUM,
+    Site,
+    sites,
+)
 
 NAME = "internet"
 HOME = "/run/lab"  # the state directory's api/, as the container sees it
 CODE = "/usr/local/lib/lab"
+DOWNLOADS = "/srv/packages"
 
 KNOT = f"""\
 server:
@@ -39,13 +51,14 @@ ZONEFILE = f"""\
 {ZONE}. 60 SOA ns.{ZONE}. hostmaster.{ZONE}. 1 3600 600 86400 {ZONE_MINIMUM}
 {ZONE}. 60 NS ns.{ZONE}.
 ns.{ZONE}. 60 A {AUTHORITATIVE}
+{PACKAGES_NAME}. 60 A {PACKAGES}
 """ + "".join(f"{name}. 60 A {API}\n" for name in API_NAMES.values())
 
 FIREWALL = """\
 table inet lab {
     set suspended { type ifname; }
-    chain in { type filter hook prerouting priority raw; iifname @suspended drop; }
-    chain out { type filter hook output priority raw; oifname @suspended drop; }
+    chain in { type filter hook prerouting priority raw; udp dport 67 accept; iifname @suspended drop; }
+    chain out { type filter hook output priority raw; udp sport 67 accept; oifname @suspended drop; }
 }
 """
 
@@ -70,18 +83,24 @@ for pid in /run/knot/knot.pid /run/resolver.pid; do
 done
 """
 
-START_API = f"""\
-[ -f /run/api.pid ] && [ -d /proc/$(cat /run/api.pid) ] && exit
+
+def start_service(name: str, module: str, listens: str, stale: str = "") -> str:
+    """Start one of the lab's own modules (with its arguments) unless it runs, and wait until `listens` says that it does.
+
+    stale: what one that ended with its container may have left.
+    """
+    return f"""\
+[ -f /run/{name}.pid ] && [ -d /proc/$(cat /run/{name}.pid) ] && exit
 cd /
-rm -f {HOME}/control.sock  # that of an earlier one, which would end the wait at once
-PYTHONPATH={CODE} setsid python3 -B -m sitelab.api_double {HOME} </dev/null >>/var/log/api.log 2>&1 &
-echo $! > /run/api.pid
+rm -f {stale}
+PYTHONPATH={CODE} setsid python3 -B -u -m sitelab.{module} </dev/null >>/var/log/{name}.log 2>&1 &
+echo $! > /run/{name}.pid
 for _ in $(seq {LIMIT * 10}); do
-    [ -S {HOME}/control.sock ] && exit
-    [ -d /proc/$(cat /run/api.pid) ] || break
+    {listens} && exit
+    [ -d /proc/$! ] || break
     sleep 0.1
 done
-cat /var/log/api.log >&2
+cat /var/log/{name}.log >&2
 exit 1
 """
 
@@ -96,16 +115,40 @@ def nics(count: int) -> list[Nic]:
 
 def options(state_directory: Path) -> list[str]:
     code = Path(__file__).resolve().parent
-    return [f"--volume={code}:{CODE}/sitelab:ro", f"--volume={state_directory / 'api'}:{HOME}"]
+    return [
+        f"--volume={code}:{CODE}/sitelab:ro",
+        f"--volume={state_directory / 'api'}:{HOME}",
+        f"--volume={state_directory / 'packages'}:{DOWNLOADS}:ro",
+    ]
 
 
-def start() -> None:
-    """Start what does not run yet: the routers' filter, DNS, the API doubles."""
+def homes(count: int) -> str:
+    """dnsmasq's configuration as the DHCP server in every home, which knows the site's eth0 and nobody else."""
+    lines = [
+        "port=0",
+        "no-resolv",
+        "no-hosts",
+        "no-ping",
+        "bind-interfaces",
+        "except-interface=lo",
+        "dhcp-authoritative",
+    ]
+    lines += ["dhcp-leasefile=/run/homes.leases", f"dhcp-option=6,{RESOLVER}"]
+    for site in sites(count):
+        network = site.home_network
+        lines.append(f"interface={site.home}")
+        lines.append(f"dhcp-range={network.network_address},static,{network.netmask},12h")
+        lines.append(f"dhcp-host={site.mac(0)},{site.address}")
+    return "\n".join(lines) + "\n"
+
+
+def start(count: int) -> None:
+    """Start what does not run yet: the routers' filter and DHCP server, DNS, the API doubles, the packages."""
     podman.execute(
         NAME,
         f"""
 sysctl -qw net.ipv4.ip_forward=0  # a router of a home is no way into another home
-for address in {AUTHORITATIVE} {RESOLVER} {API}; do ip address replace $address/32 dev lo; done
+for address in {AUTHORITATIVE} {RESOLVER} {API} {PACKAGES}; do ip address replace $address/32 dev lo; done
 nft list table inet lab >/dev/null 2>&1 || nft -f - <<'END'
 {FIREWALL}END
 cmp -s /etc/knot/knot.conf - <<'END' || first=yes
@@ -117,10 +160,18 @@ if [ -n "$first" ]; then
 {ZONEFILE}END
     chown knot:knot /var/lib/knot/{ZONE}.zone
 fi
+if ! [ -f /run/homes.pid ]; then
+    cat > /etc/homes.conf <<'END'
+{homes(count)}END
+    dnsmasq --conf-file=/etc/homes.conf --pid-file=/run/homes.pid
+fi
 """,
     )
     podman.execute(NAME, START_DNS)
-    podman.execute(NAME, START_API)
+    control = f"{HOME}/control.sock"
+    podman.execute(NAME, start_service("api", f"api_double {HOME}", f"[ -S {control} ]", control))
+    listens = f"ss -Hltn src {PACKAGES}:443 | grep -q ."
+    podman.execute(NAME, start_service("packages", f"packages {DOWNLOADS} {HOME}/packages.pem", listens))
 
 
 def dns(state_directory: Path, running: bool) -> None:
@@ -135,7 +186,7 @@ def dns_runs() -> bool:
 
 
 def suspend(site: Site, dead: bool) -> None:
-    """Let the home's router drop all that comes from the home and all it would send there, or stop doing so."""
+    """Let the home's router drop all that comes from the home and all it would send there, but DHCP, or stop doing so."""
     if dead != (site.home in suspended()):
         verb = "add" if dead else "delete"
         podman.in_container(NAME, "nft", verb, "element", "inet", "lab", "suspended", f'{{ "{site.home}" }}')

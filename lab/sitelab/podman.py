@@ -40,8 +40,8 @@ def run(*argv: str, stdin: str | bytes | None = None, check: bool = True) -> sub
 
 
 def exists() -> bool:
-    """Is the lab's network namespace there?"""
-    return NETNS in [line.split()[0] for line in run("ip", "netns", "list").stdout.splitlines()]
+    """Is the lab's network namespace there? A machine that lost it may have kept its file."""
+    return os.path.ismount(f"{RUN_DIRECTORY}/{NETNS}")
 
 
 def inside(*argv: str) -> list[str]:

@@ -31,8 +31,8 @@ IFCFG = {
 DEVICE=eth0
 NAME=eth0
 TYPE=Ethernet
-ONBOOT=yes
-BOOTPROTO=none
+ONLIMIT=yes
+LIMITPROTO=none
 IPADDR={ip}
 PREFIX={prefix}
 GATEWAY={router}
@@ -41,6 +41,21 @@ IPV6INIT=no
 """,
     )
 }
+# As Debian's cloud images have it.
+CLOUD = "network:\n    version: 2\n    ethernets:\n" + "".join(
+    f"""\
+        all-{kind}:
+            match:
+                name: {kind}*
+            dhcp4: true
+            dhcp4-overrides:
+                use-domains: true
+            dhcp6: true
+            dhcp6-overrides:
+                use-domains: true
+"""
+    for kind in ("en", "eth")
+)
 # Who configures eth0: the service, and its files. netplan's generator starts networkd itself.
 MANAGERS: dict[str, tuple[str, dict[str, tuple[int, str]]]] = {
     "netplan": (
@@ -59,6 +74,7 @@ network:
             )
         },
     ),
+    "netplan-cloud": ("", {"/etc/netplan/90-default.yaml": (0o644, CLOUD)}),
     "networkd": (
         "systemd-networkd.service",
         {"/etc/systemd/network/10-eth0.network": (
@@ -167,8 +183,12 @@ def wait_until_running(site: Site, may_fail: Sequence[str] = ()) -> None:
         time.sleep(0.3)
     else:
         raise LabError(f"{site.name}: not running after {LIMIT} s: {said}")
-    connect = f"import socket; socket.create_connection(('{site.address}', 22), {LIMIT})"
-    if podman.run(*podman.inside(sys.executable, "-c", connect), check=False).returncode:
+    connect = f"import socket; socket.create_connection(('{site.address}', 22), 10)"
+    while podman.run(*podman.inside(sys.executable, "-c", connect), check=False).returncode:
+        # Its address may come by DHCP.
+        if time.monotonic() < deadline:
+            time.sleep(0.3)
+            continue
         raise LabError(f"{site.name}: no SSH server answers at {site.address} on eth0")
 
 

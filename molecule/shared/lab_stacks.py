@@ -18,7 +18,7 @@ sys.path[:0] = [str(ROOT / "lab")]
 from sitelab import carrier, cli, image, internet, podman, topology
 from sitelab import site as sites
 
-from lab_tests import recap, run
+from lab_tests import STATE, recap, run
 
 # What a site is: the role's backend, its image, who manages its eth0, what makes eth1 ask for its address again, and what
 # starts it all anew.
@@ -136,7 +136,7 @@ class World:
         def look(site):
             site.before = site.snapshot()
             # The cable is in by now, and what manages the site may have gone for it.
-            plain = json.loads((ROOT / ".lab" / "before" / f"{site.name}.json").read_text())
+            plain = json.loads((STATE / "before" / f"{site.name}.json").read_text())
             site.before.update(plain)
 
         self.each(look)
@@ -149,8 +149,7 @@ class World:
         }
         inventory = self.directory / "hosts.yml"
         common = yaml.safe_load((ROOT / "inventories/lab/group_vars/sites/connection.yml").read_text())
-        text = json.dumps(common).replace("{{ inventory_dir }}/../..", str(ROOT))
-        inventory.write_text(yaml.safe_dump({"sites": {"hosts": hosts, "vars": json.loads(text)}}))
+        inventory.write_text(yaml.safe_dump({"sites": {"hosts": hosts, "vars": common}}))
         play = {"hosts": "sites", "gather_facts": False, "become": True, "roles": self.roles}
         (self.directory / "play.yml").write_text(yaml.safe_dump([play]))
         limit = [f"--limit={','.join(self.sites[stack].name for stack in only)}"] if only else []

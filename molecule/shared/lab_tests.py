@@ -4,6 +4,7 @@
 import ipaddress
 import itertools
 import json
+import os
 import pathlib
 import subprocess
 import time
@@ -12,6 +13,7 @@ import testinfra
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 INVENTORY = ROOT / "inventories" / "lab"
+STATE = pathlib.Path(os.environ["SITELINK_LAB_STATE"])  # of the lab; `lab/lab enter` names it
 SITES = ["site-a", "site-b", "site-c"]
 PAIRS = list(itertools.permutations(SITES, 2))
 ADDRESS = {"site-a": "192.168.1.2", "site-b": "10.66.2.2", "site-c": "192.168.3.2"}
@@ -54,8 +56,8 @@ def on(site, command):
     """Run a shell command on a site over SSH, as Ansible does; returns testinfra's result."""
     host = testinfra.get_host(
         f"ssh://root@{ADDRESS[site]}",
-        ssh_identity_file=str(ROOT / ".lab" / "id_ed25519"),
-        ssh_extra_args=f"-o UserKnownHostsFile={ROOT / '.lab' / 'known_hosts'}",
+        ssh_identity_file=str(STATE / "id_ed25519"),
+        ssh_extra_args=f"-o UserKnownHostsFile={STATE / 'known_hosts'}",
     )
     return host.run(command)
 

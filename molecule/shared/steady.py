@@ -6,7 +6,7 @@ import re
 import signal
 import subprocess
 
-from lab_tests import ADDRESS, OVERLAY, ROOT
+from lab_tests import ADDRESS, OVERLAY, STATE
 
 INTERVAL = 0.05
 
@@ -21,7 +21,7 @@ class Pings(dict):
 @contextlib.contextmanager
 def pings(pairs, addresses=ADDRESS, overlay=OVERLAY):
     """Ping every pair while the context lasts. What is under way at the end counts as arrived."""
-    ssh = ["ssh", "-i", str(ROOT / ".lab" / "id_ed25519"), "-o", f"UserKnownHostsFile={ROOT / '.lab' / 'known_hosts'}"]
+    ssh = ["ssh", "-i", str(STATE / "id_ed25519"), "-o", f"UserKnownHostsFile={STATE / 'known_hosts'}"]
     processes = {}
     for one, other in pairs:
         command = f"exec ping -n -i {INTERVAL} -W 10 {overlay[other]}"

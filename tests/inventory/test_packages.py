@@ -43,7 +43,11 @@ def install(tmp_path):
         play = (ROOT / "tests" / "playbooks" / "packages.yml").read_text()
         play = play.replace("../../roles/site_agent/tasks/packages.yml", str(tasks)).replace("../../", f"{ROOT}/")
         (tmp_path / "play.yml").write_text(play)
-        facts = {"ansible_facts": {"pkg_mgr": manager}, "ansible_connection": "local", "ansible_python_interpreter": sys.executable}
+        facts = {
+            "ansible_facts": {"pkg_mgr": manager},
+            "ansible_connection": "local",
+            "ansible_python_interpreter": sys.executable,
+        }
         done = subprocess.run(
             ["ansible-playbook", "-i", "site-x,", "-e", json.dumps(facts), tmp_path / "play.yml"],
             text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd=tmp_path, timeout=LIMIT,

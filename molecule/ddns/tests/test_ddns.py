@@ -10,6 +10,7 @@ from lab_tests import (
     INVENTORY,
     ROOT,
     SITES,
+    STATE,
     lab,
     on,
     run,
@@ -19,7 +20,7 @@ from lab_tests import (
     wait_for_the_names,
 )
 
-REQUESTS = ROOT / ".lab" / "api" / "requests.jsonl"
+REQUESTS = STATE / "api" / "requests.jsonl"
 SECRETS = {"site-a": "lab-cloudflare-token-0001", "site-c": "lab-alidns-secret-0001"}
 
 

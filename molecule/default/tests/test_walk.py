@@ -9,16 +9,19 @@ import pytest
 
 from lab_tests import (
     ADDRESS,
+    INVENTORY,
     LAN_HOST,
     OVERLAY,
     PAIRS,
     ROOT,
     SITES,
+    STATE,
     lab,
     leased_prefix,
     on,
     playbook,
     recap,
+    run,
     secrets,
     underlay_address,
     wait_for,
@@ -35,6 +38,19 @@ def test_check_mode_on_fresh_sites_printed_no_secret():
     counts = recap(output)
     assert set(SITES) <= set(counts)
     assert all(counts[site]["changed"] > 0 and counts[site]["failed"] == 0 for site in SITES), counts
+
+
+def test_the_client_came_from_a_package_index_by_the_controllers_own_settings():
+    assert "GET /simple/ddns/ddns-" in lab("exec", "internet", "--", "cat", "/var/log/packages.log")
+    assert list((STATE / "cache" / "sitelink").glob("ddns-*.whl"))
+    assert "ddns_wheel_file" not in "".join(path.read_text() for path in (ROOT / "inventories/lab").rglob("*.yml"))
+
+
+def test_the_program_runs_on_a_python_that_outlives_an_upgrade():
+    for site in SITES:
+        assert on(site, "head -n 1 /usr/local/sbin/sitelink").stdout == "#!/usr/bin/python3 -I\n"
+    # Ansible finds another name of it.
+    assert "/usr/bin/python3.11" in run("ansible", "-i", INVENTORY, "-m", "ansible.builtin.ping", "site-a").stdout
 
 
 def test_the_verify_playbook_agrees():
@@ -87,7 +103,7 @@ def test_the_tunnel_uses_the_underlay_only():
 
 @pytest.mark.parametrize("site", SITES)
 def test_nothing_but_an_address_came_from_the_carrier(site):
-    before = json.loads((ROOT / ".lab" / "before" / f"{site}.json").read_text())
+    before = json.loads((STATE / "before" / f"{site}.json").read_text())
     now = json.loads(lab("snapshot", site))
     routes = {nic: [route for route in now["routes4"] if f" dev {nic} " in route] for nic in ("eth0", "eth1", "wg0")}
     assert routes["eth0"] == before["routes4"]
@@ -112,7 +128,7 @@ def test_the_name_is_the_address(site):
 
 
 def test_the_names_were_published_through_the_providers():
-    requests = [json.loads(line) for line in (ROOT / ".lab" / "api" / "requests.jsonl").read_text().splitlines()]
+    requests = [json.loads(line) for line in (STATE / "api" / "requests.jsonl").read_text().splitlines()]
     for site, provider in (("site-a", "cloudflare"), ("site-b", "cloudflare"), ("site-c", "alidns")):
         made = [request for request in requests if request["client"] == ADDRESS[site]]
         assert {request["provider"] for request in made} == {provider}

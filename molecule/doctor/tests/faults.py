@@ -8,7 +8,7 @@ import time
 
 from sitelab import internet
 
-from lab_tests import OVERLAY, ROOT, SITES, lab, run, status, underlay_address
+from lab_tests import OVERLAY, ROOT, SITES, STATE, lab, run, status, underlay_address
 
 SITE, PEER, EXIT = "site-a", "site-b", "site-c"
 DROP = "nft 'add table inet fault; add chain inet fault c {{ type filter hook {} priority 0; }}; add rule inet fault c {} drop'"
@@ -149,7 +149,7 @@ def wrong_record():
 
     def write():
         while not stop.is_set():
-            internet.command(ROOT / ".lab", do="set", name=f"{SITE}.lab.test", value="10.9.9.9", ttl=60)
+            internet.command(STATE, do="set", name=f"{SITE}.lab.test", value="10.9.9.9", ttl=60)
 
     thread = threading.Thread(target=write)
     thread.start()

@@ -10,7 +10,7 @@ import pytest
 from steady import pings
 
 from conftest import ASK_TIME, EXIT_INVENTORY, counted, eventually, exit_of, fetch, restore, site_yml, traces, watch
-from lab_tests import PAIRS, ROOT, SITES, lab, on, playbook, recap, status, underlay_address
+from lab_tests import PAIRS, ROOT, SITES, STATE, lab, on, playbook, recap, status, underlay_address
 
 
 def doctor(site="site-b"):
@@ -120,7 +120,7 @@ def test_the_record_follows_while_away(away):
         ]
 
     print(f"published after {eventually(right, 120, 'the record is right'):.1f} s")
-    asked = [json.loads(line) for line in (ROOT / ".lab" / "api" / "requests.jsonl").read_text().splitlines()]
+    asked = [json.loads(line) for line in (STATE / "api" / "requests.jsonl").read_text().splitlines()]
     assert asked[-1]["client"] == "192.168.1.2"
     eventually(lambda: fetch("site-b") == "192.168.1.2", 30, "the exit is reached from the new address")
 
@@ -227,7 +227,9 @@ def test_removed_while_away_nothing_is_left(away, tmp_path):
         file.write("wireguard_mesh_state: absent\n")
     playbook("site", "-i", inventory)
     assert traces() == "" and on("site-b", "cat /etc/resolv.conf").stdout == "nameserver 10.66.2.1\n"
-    left = on("site-b", "ls -d /etc/systemd/system/*sitelink* /run/sitelink /var/lib/sitelink /etc/sitelink; nft list tables").stdout
+    left = on(
+        "site-b", "ls -d /etc/systemd/system/*sitelink* /run/sitelink /var/lib/sitelink /etc/sitelink; nft list tables"
+    ).stdout
     assert left == ""
     assert on("site-b", "ip route get 198.18.0.81").stdout.split()[:3] == ["198.18.0.81", "via", "10.66.2.1"]
     lab("resume", "site-b")

@@ -15,7 +15,7 @@ import pytest
 import steady
 
 import lab_tests
-from lab_tests import ADDRESS, INVENTORY, OVERLAY, ROOT, lab, recap
+from lab_tests import ADDRESS, INVENTORY, OVERLAY, ROOT, STATE, lab, recap
 
 sys.path.insert(0, str(ROOT / "lab"))
 from sitelab import topology
@@ -164,7 +164,7 @@ def before():
     path.write_text(re.sub(r"(?m)^ddns_token:.*\n", "", path.read_text()))
     keys = {}
     for site in SITES:
-        for local, there in ((WHEEL, "/tmp/ddns.whl"), (ROOT / ".lab/ca.pem", "/tmp/ca.pem")):
+        for local, there in ((WHEEL, "/tmp/ddns.whl"), (STATE / "ca.pem", "/tmp/ca.pem")):
             subprocess.run(["podman", "cp", str(local), f"{topology.PREFIX}{site}:{there}"], check=True)
         jobs = JOBS.replace("\n", "\\n")
         script = BY_HAND.replace("NAME", f"{site}.lab.test").replace("TOKEN", TOKEN).replace("JOBS", jobs)
@@ -247,9 +247,10 @@ def test_undo_puts_all_of_it_back(before):
     assert inside("site-a", "systemctl is-active wg-quick@wg0").strip() == "active"
     assert pinged()
     assert snapshot("site-b") == before[0]["site-b"]
-    assert inside("site-a", "stat -c %a /etc/wireguard/wg0.conf").strip() == inside(
-        "site-b", "stat -c %a /etc/wireguard/wg0.conf"
-    ).strip()
+    assert (
+        inside("site-a", "stat -c %a /etc/wireguard/wg0.conf").strip()
+        == inside("site-b", "stat -c %a /etc/wireguard/wg0.conf").strip()
+    )
 
 
 def test_it_can_be_taken_over_again():
