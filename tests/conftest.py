@@ -9,3 +9,12 @@ from skips import (  # noqa: F401
     pytest_sessionfinish,
     pytest_terminal_summary,
 )
+
+try:
+    from hypothesis import HealthCheck, settings
+except ImportError:  # tests/publish runs without
+    pass
+else:
+    # No test hangs on time.
+    settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    settings.load_profile("any machine")

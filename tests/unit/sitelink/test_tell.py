@@ -101,7 +101,7 @@ def test_a_peer_that_floods_is_heard_a_little_and_the_others_as_ever():
     assert limit.allows("192.168.11.2", 111)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.lists(st.binary(max_size=1500), max_size=10))
 def test_post_takes_from_known_peers_and_the_fixed_port_only(packets):
     right, wrong = (socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(2))
