@@ -10,7 +10,11 @@ from sitelink import config, others, wg
 
 
 def key(name):
-    return base64.b64encode(hashlib.sha256(str(name).encode()).digest()).decode()
+    """A key, clamped as private ones of `wg genkey` are."""
+    data = bytearray(hashlib.sha256(str(name).encode()).digest())
+    data[0] &= 248
+    data[31] = data[31] & 127 | 64
+    return base64.b64encode(bytes(data)).decode()
 
 
 def peer_line(number, endpoint="10.1.2.3:22000"):
@@ -172,3 +176,12 @@ def test_the_articles_cron_job_is_another_user_of_the_table(tmp_path, monkeypatc
     path.write_text("17 * * * * root run-parts /etc/cron.hourly\n* * * * * root /usr/bin/set-tr069-gateway eth1\n")
     assert "tr069_gateway_remove_article" in others._article(cfg)[0]
     assert others._article(cfg._replace(table=306)) == []
+
+
+def test_a_private_key_that_openssl_made_is_compared_as_the_device_shows_it():
+    """32 random bytes are a key as well; WireGuard sets and clears five bits of them. Else it would be applied anew at each look."""
+    raw = base64.b64encode(bytes([0xFF] * 32)).decode()
+    key = base64.b64decode(wg.parse_conf("[Interface]\nPrivateKey = %s\n" % raw).private_key)
+    assert key == bytes([0xF8]) + bytes([0xFF] * 30) + bytes([0x7F])
+    again = wg.parse_conf("[Interface]\nPrivateKey = %s\n" % base64.b64encode(key).decode())
+    assert base64.b64decode(again.private_key) == key

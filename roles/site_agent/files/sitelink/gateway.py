@@ -298,6 +298,16 @@ def run(interface):
     if held is None:
         log.log(log.ERROR, "another sitelink gateway %s is running already" % interface)
         return 1
+    # Two NICs with one table would take each other's routes for remains of their own, without end.
+    table_lock = state.lock(config.run_path("table", str(cfg.table), "lock"), interface)
+    if table_lock is None:
+        holder = state.holder(config.run_path("table", str(cfg.table), "lock"))
+        log.log(
+            log.ERROR,
+            "the routing table %d is held by sitelink-gateway@%s; stop that one (systemctl disable --now sitelink-gateway@%s), or give "
+            "%s another tr069_table" % (cfg.table, holder, holder, interface),
+        )
+        return 1
     loop = Loop()
     Daemon(cfg, loop)
     loop.run()

@@ -183,7 +183,9 @@ def overlaps(kernel, cfg):
     link = kernel.link(cfg.interface)
     connected, underlay_index = _connected(kernel, cfg, link.index if link else None)
     names = {item.index: item.name for item in kernel.links()}
-    others = [route for route in connected if route.oif != underlay_index]
+    # The mesh may have had another interface before, which goes.
+    own = set(config.configured("mesh"))
+    others = [route for route in connected if route.oif != underlay_index and names.get(route.oif) not in own]
     found = []
     for item in cfg.addresses:
         overlay = ipaddress.ip_interface(item).network

@@ -47,19 +47,35 @@ def write_text(path, text, mode=0o644):
     return True
 
 
-def lock(path):
-    """Take the lock of a daemon for the life of the process. Returns the open file, or None when another holds it."""
+def lock(path, holder=""):
+    """Take the lock of a daemon for the life of the process. Returns the open file, or None when another holds it.
+
+    holder: who takes it, for others to read by holder().
+    """
     os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
     file = open(path, "a")  # noqa: SIM115
     os.fchmod(file.fileno(), 0o644)  # whatever the umask: anybody may ask whether the daemon runs
     for _ in range(10):  # is_locked() of another process holds it for a moment
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if holder:
+                file.truncate(0)
+                file.write(holder)
+                file.flush()
             return file
         except OSError:
             time.sleep(0.05)
     file.close()
     return None
+
+
+def holder(path):
+    """Who said that it holds the lock; empty when nobody did."""
+    try:
+        with open(path) as file:
+            return file.read()
+    except OSError:
+        return ""
 
 
 def is_locked(path):

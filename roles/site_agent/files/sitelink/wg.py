@@ -253,7 +253,7 @@ def parse_conf(text):
 
 def _interface_setting(conf, name, value):
     if name == "privatekey":
-        conf.private_key = _key(value)
+        conf.private_key = _clamped(_key(value))
     elif name == "listenport":
         conf.port = int(value)
     elif name == "fwmark":
@@ -280,6 +280,14 @@ def _key(value):
     except binascii.Error:
         pass
     raise ValueError("not a key")
+
+
+def _clamped(key):
+    """A private key as the device shows it (RFC 7748): one made otherwise than by `wg genkey` may have other bits set."""
+    data = bytearray(base64.b64decode(key))
+    data[0] &= 248
+    data[31] = data[31] & 127 | 64
+    return base64.b64encode(bytes(data)).decode("ascii")
 
 
 def _mark(value):

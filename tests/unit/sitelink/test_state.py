@@ -1,0 +1,20 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Locks say who holds them."""
+
+from sitelink import state
+
+
+def test_a_lock_names_its_holder_to_who_does_not_get_it(tmp_path):
+    path = str(tmp_path / "table-305.lock")
+    first = state.lock(path, "eth1")
+    assert first is not None
+    assert state.lock(path, "enp2s0") is None and state.holder(path) == "eth1" and state.is_locked(path)
+    first.close()
+    second = state.lock(path, "enp2s0")
+    assert second is not None and state.holder(path) == "enp2s0"
+    second.close()
+    assert not state.is_locked(path)
+
+
+def test_nobody_holds_what_is_not_there(tmp_path):
+    assert state.holder(str(tmp_path / "none.lock")) == ""
