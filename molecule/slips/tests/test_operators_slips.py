@@ -18,6 +18,7 @@ from lab_tests import (
     secrets,
     status,
     wait_for,
+    wait_for_the_mesh,
     wait_for_the_names,
 )
 
@@ -105,6 +106,35 @@ def test_a_lan_that_overlaps_the_leased_prefix_is_refused_on_the_site(restored, 
     done = playbook("site", "--limit=site-a", inventory=inventory, check=False)
     assert done.returncode != 0
     assert lan in done.stdout and prefix in done.stdout and "wireguard_mesh_lan_subnets" in done.stdout
+
+
+LOOK = (
+    "ls -R /etc/sitelink /etc/netplan /etc/systemd/network /etc/sysctl.d /run/sitelink; nft list tables;"
+    " systemctl list-units --all --plain --no-legend 'sitelink*'; systemctl list-unit-files --no-legend 'sitelink*@*';"
+    " ls /etc/systemd/system/*.wants; ip rule; ip route show table 305"
+)
+
+
+def rename(site, old, new):
+    assert on(site, f"ip link set {old} down && ip link set {old} name {new} && ip link set {new} up").rc == 0
+
+
+def test_a_nic_that_got_another_name_leaves_nothing_of_the_old(restored, inventory):
+    """Two daemons would fight over table 305, and the old firewall's table would drop what leaves by the new NIC."""
+    assert "eth1" in on("site-b", LOOK).stdout
+    spoil(inventory, "site-b", "tr069_interface: wan1")
+    rename("site-b", "eth1", "wan1")
+    try:
+        playbook("site", "--limit=site-b", inventory=inventory)
+        wait_for_the_mesh()
+        assert [line for line in on("site-b", LOOK).stdout.splitlines() if "eth1" in line] == []
+        counts = recap(playbook("site", "--limit=site-b", inventory=inventory))
+        assert counts["site-b"]["changed"] == 0
+    finally:
+        rename("site-b", "wan1", "eth1")
+    playbook("site", "--limit=site-b")
+    wait_for_the_mesh()
+    assert [line for line in on("site-b", LOOK).stdout.splitlines() if "wan1" in line] == []
 
 
 def test_check_mode_on_finished_sites_changes_nothing():
