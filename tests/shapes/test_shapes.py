@@ -6,6 +6,7 @@ in WRONG is taken away.
 """
 
 import pytest
+
 from sitelab.shapes import SUDO_PASSWORD
 
 from conftest import OVERLAY, SITES, before, inside, not_served, strays, told
