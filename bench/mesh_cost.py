@@ -100,7 +100,7 @@ def measure(count, seconds, live):
             namespace.sh(f"wg-quick up {namespace.wireguard}/{NAME}.conf >{directory}/up 2>&1")
             daemon = namespace.daemon("mesh", NAME)
             if live:
-                wait_for(lambda: wg("show", NAME, "latest-handshakes").count("\t0") == 0, 120, "all peers are alive")
+                wait_for(lambda: wg("show", NAME, "latest-handshakes").count("\t0") == 0, "all peers are alive")
             time.sleep(30)  # ip netns exec and setpriv replace themselves: the daemon has this number
             before = seconds_of_cpu(daemon.pid)
             time.sleep(seconds)

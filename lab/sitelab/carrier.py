@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from ipaddress import IPv4Address, IPv4Interface
 
 from . import podman
-from .podman import LabError, Nic
+from .podman import LIMIT, LabError, Nic
 from .topology import GENERATIONS, Site, sites
 
 NAME = "carrier"
@@ -64,7 +64,7 @@ def stop_script(site: Site) -> str:
     return f"""\
 if [ -f {pid} ]; then
     kill $(cat {pid}) || true
-    for _ in $(seq 50); do [ -d /proc/$(cat {pid}) ] || break; sleep 0.05; done
+    for _ in $(seq {LIMIT * 20}); do [ -d /proc/$(cat {pid}) ] || break; sleep 0.05; done
     rm -f {pid}
 fi
 """

@@ -258,7 +258,7 @@ def renumber(options: argparse.Namespace) -> None:
     for name, generation in carrier.renumber(sites, options.natural).items():
         say(f"{name}: now {topology.site(name, topology.MAX_SITES).underlay(generation)}")
     if options.wait:
-        for name, seconds in carrier.wait_for_lease(sites, 180).items():
+        for name, seconds in carrier.wait_for_lease(sites, podman.LIMIT).items():
             say(f"{name}: eth1 has its new address after {seconds:.1f} s")
 
 

@@ -7,7 +7,7 @@ import socket
 from pathlib import Path
 
 from . import podman
-from .podman import LabError, Nic
+from .podman import LIMIT, LabError, Nic
 from .topology import (
     API,
     API_NAMES,
@@ -25,7 +25,6 @@ NAME = "internet"
 HOME = "/run/lab"  # the state directory's api/, as the container sees it
 CODE = "/usr/local/lib/lab"
 DOWNLOADS = "/srv/packages"
-WAIT = 300  # seconds: no promise, only the end of a wait that would never end
 
 KNOT = f"""\
 server:
@@ -68,7 +67,9 @@ mkdir -p /run/knot && chown knot:knot /run/knot
 [ -f /run/knot/knot.pid ] || knotd -d -c /etc/knot/knot.conf
 [ -f /run/resolver.pid ] || dnsmasq --conf-file=/dev/null --no-resolv --no-hosts --bind-interfaces \\
     --listen-address={RESOLVER} --server=/{ZONE}/{AUTHORITATIVE} --pid-file=/run/resolver.pid
-for _ in $(seq {WAIT * 10}); do knotc -c /etc/knot/knot.conf zone-status {ZONE} >/dev/null 2>&1 && exit; sleep 0.1; done
+for _ in $(seq {LIMIT * 10}); do knotc -c /etc/knot/knot.conf zone-status {ZONE} >/dev/null 2>&1 && exit; sleep 0.1; done
+echo "knot does not serve {ZONE} after {LIMIT} s; its log ends:" >&2
+tail -n 20 /var/log/knot.log >&2
 exit 1
 """
 
@@ -77,7 +78,7 @@ for pid in /run/knot/knot.pid /run/resolver.pid; do
     [ -f $pid ] || continue
     number=$(cat $pid)
     kill $number || true
-    for _ in $(seq {WAIT * 20}); do [ -d /proc/$number ] || break; sleep 0.05; done
+    for _ in $(seq {LIMIT * 20}); do [ -d /proc/$number ] || break; sleep 0.05; done
     rm -f $pid
 done
 """
@@ -94,7 +95,7 @@ cd /
 rm -f {stale}
 PYTHONPATH={CODE} setsid python3 -B -u -m sitelab.{module} </dev/null >>/var/log/{name}.log 2>&1 &
 echo $! > /run/{name}.pid
-for _ in $(seq {WAIT * 10}); do
+for _ in $(seq {LIMIT * 10}); do
     {listens} && exit
     [ -d /proc/$! ] || break
     sleep 0.1

@@ -15,6 +15,7 @@ from .topology import NETNS, PREFIX
 RUN_DIRECTORY = "/run/netns"
 NAMESPACES: dict[str, str] = {}  # by container, as far as known
 CLEANUP = 120.0  # seconds that podman may take to clean up after a container
+LIMIT = 300  # seconds for all else to start or stop: no promise, only the end of a wait that would never end
 
 
 class LabError(Exception):

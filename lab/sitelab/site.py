@@ -8,10 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from . import podman
-from .podman import LabError, Nic
+from .podman import LIMIT, LabError, Nic
 from .topology import RESOLVER, Site
-
-BOOT = 300.0  # seconds a site may take to boot: no promise, only the end of a wait that would never end
 
 
 def nics(site: Site) -> list[Nic]:
@@ -170,7 +168,7 @@ def start_lan_host(site: Site) -> None:
 
 def wait_until_running(site: Site, may_fail: Sequence[str] = ()) -> None:
     """Return when systemd is done and eth0 answers; LabError with the failed units otherwise, but for those that may."""
-    deadline = time.monotonic() + BOOT
+    deadline = time.monotonic() + LIMIT
     said = ""
     while time.monotonic() < deadline:
         done = podman.podman("exec", podman.PREFIX + site.name, "systemctl", "is-system-running", "--wait", check=False)
@@ -184,7 +182,7 @@ def wait_until_running(site: Site, may_fail: Sequence[str] = ()) -> None:
             raise LabError(f"{site.name}: units failed at boot:\n{failed}")
         time.sleep(0.3)
     else:
-        raise LabError(f"{site.name}: not running after {BOOT:.0f} s: {said}")
+        raise LabError(f"{site.name}: not running after {LIMIT} s: {said}")
     connect = f"import socket; socket.create_connection(('{site.address}', 22), 10)"
     while podman.run(*podman.inside(sys.executable, "-c", connect), check=False).returncode:
         # Its address may come by DHCP.

@@ -72,7 +72,7 @@ def recap(done):
     counts = {}
     for line in getattr(done, "stdout", done).rpartition("PLAY RECAP")[2].splitlines():
         name, colon, rest = line.partition(" : ")
-        if colon:
+        if colon and rest.startswith("ok="):
             counts[name.strip()] = {key: int(value) for key, value in (pair.split("=") for pair in rest.split())}
     return counts
 

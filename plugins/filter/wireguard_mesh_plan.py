@@ -120,6 +120,7 @@ _value:
           exit: null
           exit_for: []
           external_endpoint: null
+          firewall_allow: []
           interface: wg0
           keepalive: 25
           key_generation: 1

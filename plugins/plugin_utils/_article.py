@@ -52,7 +52,9 @@ def _host(endpoint: str) -> tuple[str, str]:
     return host.lower(), port
 
 
-def read(found: Mapping[str, t.Any], hostvars: Mapping[str, t.Any], named: list[str], sites: list[str]) -> dict[str, t.Any]:
+def read(
+    found: Mapping[str, t.Any], hostvars: Mapping[str, t.Any], named: list[str], sites: list[str]
+) -> dict[str, t.Any]:
     """What `article.py look` said, by site; named: those that are to be taken over."""
     lines = _Lines(hostvars)
     by_hand = {site: item["conf"] for site, item in found.items() if isinstance(item["conf"], Mapping)}
@@ -62,7 +64,9 @@ def read(found: Mapping[str, t.Any], hostvars: Mapping[str, t.Any], named: list[
         if site not in found:
             lines.problems.append(f"{site}: Ansible cannot reach it, so nothing of it can be taken over.")
         elif found[site]["conf"] is None:
-            lines.problems.append(f"{site}: there is no WireGuard configuration to take over. For a new site run site.yml.")
+            lines.problems.append(
+                f"{site}: there is no WireGuard configuration to take over. For a new site run site.yml."
+            )
     for site, conf in by_hand.items():
         for peer, name in _peers(lines, site, conf, sites):
             if name is None:
@@ -71,7 +75,11 @@ def read(found: Mapping[str, t.Any], hostvars: Mapping[str, t.Any], named: list[
                     lines.problems.append(_stranger(site, peer))
             elif not (name in found and found[name]["conf"] == "ours"):
                 _peer(lines, site, name, peer)
-            if site in named and not peer["preshared"] and _true(hostvars[site].get("wireguard_mesh_preshared_keys", True)):
+            if (
+                site in named
+                and not peer["preshared"]
+                and _true(hostvars[site].get("wireguard_mesh_preshared_keys", True))
+            ):
                 problem = (
                     "The tunnels made by hand have no preshared keys. Write wireguard_mesh_preshared_keys: false into "
                     f"group_vars/all/mesh.yml. {_LATER}."
@@ -79,11 +87,15 @@ def read(found: Mapping[str, t.Any], hostvars: Mapping[str, t.Any], named: list[
                 if problem not in lines.problems:
                     lines.problems.append(problem)
     return {
-        "lines": [{"site": site, "variable": key, "value": value} for (site, key), value in sorted(lines.lines.items())],
+        "lines": [
+            {"site": site, "variable": key, "value": value} for (site, key), value in sorted(lines.lines.items())
+        ],
         "problems": lines.problems,
         # Also of those that are not named: a site whose name is in the inventory needs its token there too.
         "tokens": [
-            site for site, item in found.items() if (item["ddns"] or {}).get("token") and not lines.has(site, "ddns_token")
+            site
+            for site, item in found.items()
+            if (item["ddns"] or {}).get("token") and not lines.has(site, "ddns_token")
         ],
     }
 

@@ -182,7 +182,7 @@ class _Entry:
         }
         for key in ("id", "token"):
             told = _is_given(given.get(key))
-            entry[key] = self._value(key, validation.secret_text, given[key]) if told else None
+            entry[key] = self._value(key, validation.credential, given[key]) if told else None
             readable = entry[key] is not None or not told
             if name and readable and (fault := _credential_fault(key, name, entry[key])):
                 self._fault(key, fault)

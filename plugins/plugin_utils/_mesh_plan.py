@@ -143,8 +143,8 @@ _READERS: dict[str, t.Callable[[t.Any], t.Any]] = {
     "wireguard_mesh_accept_published_secrets": validation.truth,
     "ddns_hostname": validation.host_name,
     "ddns_provider": _ddns.provider,
-    "ddns_id": validation.secret_text,  # no secret, but an operator may have put the token here
-    "ddns_token": validation.secret_text,
+    "ddns_id": validation.credential,  # no secret, but an operator may have put the token here
+    "ddns_token": validation.credential,
     "ddns_state": validation.choice("present", "absent"),
     "ddns_publish_for": validation.site_names,
     "tr069_firewall_allow": validation.firewall_allow,
@@ -223,7 +223,9 @@ class _Report:
         """A shared variable's fault that every site has is one problem, without a site of its own."""
         problems = []
         # What such a site seems to lack may well stand in the file that could not be read.
-        unread = {site for (variable, _predicate), sites in self._found.items() if variable == "hostvars" for site in sites}
+        unread = {
+            site for (variable, _predicate), sites in self._found.items() if variable == "hostvars" for site in sites
+        }
         for (variable, predicate), found in self._found.items():
             sites = [site for site in found if variable == "hostvars" or site not in unread]
             if found and not sites:
@@ -366,6 +368,7 @@ def build(site_names: Iterable[str], hostvars: Mapping[str, t.Any], group: str =
     settings = _settings(sites)
     _check_networks(sites, settings, report)
     _check_addresses(sites, settings["wireguard_mesh_network"])
+    _check_connections(sites, settings["wireguard_mesh_network"])
     addresses6 = _addresses6(sites, settings, report)
     _check_lans(sites, settings)
     endpoints = _endpoints(sites, settings, warnings)
@@ -392,7 +395,9 @@ def build(site_names: Iterable[str], hostvars: Mapping[str, t.Any], group: str =
         "preshared_keys": bool(settings["wireguard_mesh_preshared_keys"])
         and any(site.gave("wireguard_mesh_secret") for site in sites),
         "sites": {
-            site.name: _public(site, overlay, overlay6, addresses6.get(site.name), keys[site.name], endpoints[site.name])
+            site.name: _public(
+                site, overlay, overlay6, addresses6.get(site.name), keys[site.name], endpoints[site.name]
+            )
             for site in sites
         },
         "external_peers": external,
@@ -424,6 +429,10 @@ def _public(
         "exit": _exit(site),
         "exit_for": sorted(set(site.get("wireguard_mesh_exit_for") or [])),
         "external_endpoint": site.get("wireguard_mesh_external_endpoint"),
+        "firewall_allow": [
+            {**entry, "sources": [str(source) for source in entry["sources"] or []]}
+            for entry in site.get("tr069_firewall_allow") or []
+        ],
         "endpoint_seeds": [
             {"host": str(seed), "port": site.get("wireguard_mesh_port")}
             for seed in site.get("wireguard_mesh_endpoint_seeds") or []
@@ -521,7 +530,11 @@ def _check_peers_only(sites: list[_Site], states: dict[str, str]) -> None:
 def _inside(sites: list[_Site], settings: dict[str, t.Any]) -> list[IPNetwork]:
     """The networks that are never the internet: what nobody's is, the carrier's, the overlay, and every LAN."""
     overlay = settings["wireguard_mesh_network"]
-    found = {IPNetwork(item) for item in _INSIDE} | {*(settings["tr069_networks"] or [])} | ({overlay} if overlay else set())
+    found = (
+        {IPNetwork(item) for item in _INSIDE}
+        | {*(settings["tr069_networks"] or [])}
+        | ({overlay} if overlay else set())
+    )
     for site in sites:
         found.update(site.get("wireguard_mesh_lan_subnets") or [])
         for entry in site.get("wireguard_mesh_external_peers") or []:
@@ -881,7 +894,8 @@ def _addresses6(sites: list[_Site], settings: dict[str, t.Any], report: _Report)
         if overlay6 is None:
             if site.gave("wireguard_mesh_address6") and not any(item.gave("wireguard_mesh_network6") for item in sites):
                 site.fault(
-                    "wireguard_mesh_address6", f"is set, but wireguard_mesh_network6 is not. {_SET_ONCE}, or leave both out."
+                    "wireguard_mesh_address6",
+                    f"is set, but wireguard_mesh_network6 is not. {_SET_ONCE}, or leave both out.",
                 )
             continue
         if given is not None and (given not in overlay6 or given.value == overlay6.first):
@@ -902,6 +916,22 @@ def _addresses6(sites: list[_Site], settings: dict[str, t.Any], report: _Report)
             continue
         found[site.name] = address
     return found
+
+
+def _check_connections(sites: list[_Site], overlay: IPNetwork | None) -> None:
+    """Whom Ansible reaches at an address of the overlay is in a LAN that has its prefix, unless that is the site's own."""
+    for site in sites:
+        try:
+            host = validation.address(site.get("ansible_host"))
+        except Fault:  # a name, perhaps
+            continue
+        if overlay and host in overlay and host != site.get("wireguard_mesh_address"):
+            site.fault(
+                "ansible_host",
+                f"is {host}, in the overlay {overlay} (wireguard_mesh_network), and not this site's own address there. If its LAN "
+                "has that prefix, the firewall would cut it off: write another wireguard_mesh_network, which no site's LAN uses, "
+                "in group_vars/all, and addresses of it for all sites. Otherwise correct ansible_host.",
+            )
 
 
 def _check_lans(sites: list[_Site], settings: dict[str, t.Any]) -> None:
@@ -1067,12 +1097,18 @@ def _check_firewall(sites: list[_Site], underlay: list[IPNetwork] | None) -> Non
                         f"lets in {source}, which is outside the carrier's network {_text(underlay)} (tr069_networks) and "
                         "never arrives there. Write a part of the carrier's network, or leave sources out.",
                     )
-            if entry["protocol"] == "udp" and str(site.get("wireguard_mesh_port")) in entry["ports"]:
+            if entry["protocol"] == "udp" and _holds(entry["ports"], site.get("wireguard_mesh_port")):
                 site.fault(
                     "tr069_firewall_allow",
                     f"holds UDP port {site.get('wireguard_mesh_port')}, which is WireGuard's (wireguard_mesh_port) and let "
                     "in anyway. Leave the entry out.",
                 )
+
+
+def _holds(ports: list[str], number: int | None) -> bool:
+    """Whether ports and ranges of ports, such as 8000-8010, hold a port."""
+    bounds = [[int(bound) for bound in port.split("-")] for port in ports]
+    return number is not None and any(found[0] <= number <= found[-1] for found in bounds)
 
 
 def _refuse_published(site: _Site, variable: str) -> None:

@@ -125,7 +125,11 @@ class Page:
         sums = [
             (len(self.sites), "sum_sites", ""),
             (len(lost), "sum_unknown", UNKNOWN if lost else ""),
-            (sum(1 for fault in self.found if fault.layer), "sum_faults", BAD if any(fault.layer for fault in self.found) else ""),
+            (
+                sum(1 for fault in self.found if fault.layer),
+                "sum_faults",
+                BAD if any(fault.layer for fault in self.found) else "",
+            ),
             (f"{alive}/{len(self.links)}", "sum_links", BAD if alive < len(self.links) else ""),
         ]
         items = "".join(f'<li class="{shade}"><b>{value}</b>{self.say(key)}</li>' for value, key, shade in sums)
@@ -147,7 +151,9 @@ class Page:
                 continue
             layer = self.both({each: words[each]["layers"][fault.layer] for each in LANGUAGES})
             seen = "".join(f'<p class="soft">{html.escape(detail)}</p>' for detail in fault.details[: _said.NAMES])
-            shown.append(f'<div class="fault">{place}</b> <span class="bad">[{layer}]</span> {what}<p>{step}</p>{seen}</div>')
+            shown.append(
+                f'<div class="fault">{place}</b> <span class="bad">[{layer}]</span> {what}<p>{step}</p>{seen}</div>'
+            )
         return f"<h2>{self.say('faults')}</h2>" + ("".join(shown) or f"<p class=ok>{self.say('no_faults')}</p>")
 
     def _picture(self) -> str:
@@ -168,7 +174,10 @@ class Page:
                 # A site that nobody reaches is seen by its own colour; its links would hide those of all others.
                 if not told or (shade == BAD and not {one, other} <= self.reached):
                     continue
-                ends = [f"{middle + radius * place[end][0]:.0f} {middle + radius * place[end][1]:.0f}" for end in (one, other)]
+                ends = [
+                    f"{middle + radius * place[end][0]:.0f} {middle + radius * place[end][1]:.0f}"
+                    for end in (one, other)
+                ]
                 paths[shade].append(f"M{ends[0]}L{ends[1]}")
         drawn = [
             f'<path d="{"".join(parts)}" fill="none" stroke="var(--{shade})" '
@@ -230,7 +239,10 @@ class Page:
         status, rows = told["status"], []
         for item in status["gateway"]:
             lease = f"{item['address']}/{item['prefix']}" if item["address"] else "–"
-            rows += [(html.escape(item["interface"]), html.escape(lease)), ("gateway", html.escape(item["gateway"] or "–"))]
+            rows += [
+                (html.escape(item["interface"]), html.escape(lease)),
+                ("gateway", html.escape(item["gateway"] or "–")),
+            ]
         for item in (status["ddns"] or {}).get("names", []):
             published = ", ".join(item.get("published") or []) or "–"
             rows.append(("ddns", html.escape(f"{item['name']} {published} ({item['provider']})")))
@@ -266,7 +278,12 @@ class Page:
             for item in told["status"]["firewall"] if told else []:
                 for event in item["events"]:
                     since = max(0.0, told["status"]["time"] - event["time"])
-                    lines.append((since, f"<td>{self._duration(since)}</td><td>{html.escape(name)}</td><td>{html.escape(event['what'])}</td>"))
+                    lines.append(
+                        (
+                            since,
+                            f"<td>{self._duration(since)}</td><td>{html.escape(name)}</td><td>{html.escape(event['what'])}</td>",
+                        )
+                    )
         lines.sort(key=lambda line: line[0])
         if not lines:
             return f"<p>{self.say('no_history')}</p>"

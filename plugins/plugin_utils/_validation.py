@@ -92,6 +92,20 @@ def secret_text(value: t.Any) -> str:
     return text
 
 
+def credential(value: t.Any) -> str:
+    """A token, an account's id or the like, which travels in the header of a request.
+
+    :raises Fault: as secret_text, or a character that no provider's credential has. It is not quoted.
+    """
+    text = secret_text(value)
+    if not re.fullmatch(r"[!-~]+", text):
+        raise Fault(
+            "holds a character that no token has: a blank, a typographic quotation mark, a full-width or an invisible character, "
+            "or words of a note. Paste it again from the provider's page, with nothing before or behind it."
+        )
+    return text
+
+
 def _type_name(value: t.Any) -> str:
     if isinstance(value, bool):
         return "true or false"

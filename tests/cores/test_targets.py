@@ -27,7 +27,7 @@ def core():
 def play(*argv):
     """Run a playbook; as JSON each message stands on one line, on every version of ansible-core."""
     return subprocess.run(
-        ["ansible-playbook", *argv], text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd=ROOT, timeout=120,
+        ["ansible-playbook", *argv], text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd=ROOT, timeout=900,
         env={**os.environ, "ANSIBLE_CALLBACK_RESULT_FORMAT": "json"},
     )  # fmt: skip
 

@@ -1,14 +1,17 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Runs of the playbooks in which no site is ever reached: what the controller alone decides."""
 
+import json
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 
 import pytest
 import yaml
 
+LIMIT = 900  # seconds: no promise, only the end of a run that would never end
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
@@ -46,9 +49,15 @@ class Inventory:
         """
         return subprocess.run(
             ["ansible-playbook", "-i", str(self.directory), *argv, f"sitelink.tr069.{name}"],
-            text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd=ROOT, timeout=120,
+            text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd=ROOT, timeout=LIMIT,
             env={**os.environ, "ANSIBLE_CALLBACK_RESULT_FORMAT": "json", **environment},
         )  # fmt: skip
+
+
+def problems(done):
+    """The (sites, variable) of all that a run refused the inventory for, sorted, as one sentence each begins with them."""
+    [told] = re.findall(r"(?m)^fatal: .* => ({.*})$", done.stdout)
+    return sorted(re.match(r"(.+?): (\w+)", sentence).groups() for sentence in json.loads(told)["msg"])
 
 
 @pytest.fixture

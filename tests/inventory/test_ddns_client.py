@@ -13,7 +13,7 @@ import sys
 import pytest
 import yaml
 
-from conftest import ROOT
+from conftest import LIMIT, ROOT
 
 WHEEL = "ddns-4.2.0-py2.py3-none-any.whl"
 CONTENT = b"a client\n"
@@ -63,7 +63,7 @@ def controller(tmp_path):
         done = subprocess.run(
             ["ansible-playbook", "-i", inventory, "-e", json.dumps(extra), *argv,
              ROOT / "tests" / "playbooks" / "fetch.yml"],
-            text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd=ROOT, timeout=900, env=environment,
+            text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd=ROOT, timeout=LIMIT, env=environment,
         )  # fmt: skip
         calls = [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
         return done.returncode, done.stdout, calls

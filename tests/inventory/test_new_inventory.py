@@ -3,13 +3,15 @@
 
 import hashlib
 import json
+import os
+import shutil
 import stat
 import subprocess
 
 import pytest
 import yaml
 
-from conftest import ROOT
+from conftest import LIMIT, ROOT
 
 
 def new_inventory(directory, sites, *argv):
@@ -18,8 +20,32 @@ def new_inventory(directory, sites, *argv):
     answers = json.dumps({"sites": sites, "domain": "example.net", "directory": str(directory)})
     return subprocess.run(
         ["ansible-playbook", "sitelink.tr069.new_inventory", "-e", answers, *argv],
-        text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd=ROOT, timeout=120,
+        text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd=ROOT, timeout=LIMIT,
     )  # fmt: skip
+
+
+def inside(directory):
+    """The environment of an operator in the directory of an inventory: by the ansible.cfg that lies there."""
+    kept = {name: value for name, value in os.environ.items() if name != "ANSIBLE_CONFIG"}
+    return {**kept, "PWD": str(directory)}
+
+
+def in_directory(directory, *argv):
+    """Run a command as an operator who is in that directory; returns the finished process."""
+    return subprocess.run(
+        [str(word) for word in argv],
+        text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd=directory, env=inside(directory), timeout=LIMIT,
+    )  # fmt: skip
+
+
+def add(directory, sites, *argv):
+    """Add sites as an operator does, in the directory of the inventory."""
+    answers = json.dumps({"sites": sites, "domain": "example.net"})
+    return in_directory(directory, "ansible-playbook", "sitelink.tr069.new_inventory", "-e", answers, *argv)
+
+
+def address_of(directory, site):
+    return yaml.safe_load((directory / "host_vars" / f"{site}.yml").read_text())["wireguard_mesh_address"]
 
 
 def digests(directory):
@@ -36,13 +62,19 @@ def secrets(directory):
     return [password.read_text().strip(), yaml.safe_load(text)["wireguard_mesh_secret"]]
 
 
-@pytest.fixture
-def mesh(tmp_path):
-    directory = tmp_path / "my mesh"
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("made") / "my mesh"
     done = new_inventory(directory, "shenzhen,guangzhou", "-vvv", "--diff")
     assert done.returncode == 0, done.stdout
     assert not [secret for secret in secrets(directory) if secret in done.stdout]
     return directory
+
+
+@pytest.fixture
+def mesh(made, tmp_path):
+    """A copy of the operator's new inventory that a test may change."""
+    return shutil.copytree(made, tmp_path / "my mesh", symlinks=True)
 
 
 def test_it_makes_short_files_and_a_vault(mesh):
@@ -78,8 +110,8 @@ def test_bad_names_write_nothing(tmp_path):
 def test_the_mesh_lacks_only_what_the_operator_must_fill_in(mesh):
     def check():
         return subprocess.run(
-            ["ansible-playbook", "sitelink.tr069.site", "-i", mesh, "--vault-password-file", mesh / ".vault-password"],
-            text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd=ROOT, timeout=120,
+            ["ansible-playbook", "sitelink.tr069.site"],
+            text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd=mesh, timeout=LIMIT, env=inside(mesh),
         ).stdout  # fmt: skip
 
     text = check()
@@ -88,7 +120,7 @@ def test_the_mesh_lacks_only_what_the_operator_must_fill_in(mesh):
         assert f"{site}: ansible_host" in text, text
     assert "ddns_token" in text
 
-    (mesh / "group_vars" / "all" / "connection.yml").write_text(
+    (mesh / "group_vars" / "sites" / "connection.yml").write_text(
         "---\nansible_connection: local\nansible_python_interpreter: /nonexistent\nddns_token: a-token-of-an-operator\n"
     )
     vault = mesh / "group_vars" / "all" / "vault.yml"
@@ -97,3 +129,96 @@ def test_the_mesh_lacks_only_what_the_operator_must_fill_in(mesh):
         path = mesh / "host_vars" / f"{site}.yml"
         path.write_text(path.read_text().replace("FILL-ME-IN", f"{site}.example.net"))
     assert "PLAY [Join the sites into one mesh]" in check()
+
+
+def test_inside_of_an_inventory_sites_are_added_to_that_one(mesh):
+    before = digests(mesh)
+    done = add(mesh, "foshan")
+    assert done.returncode == 0, done.stdout
+    assert not (mesh / "my-mesh").exists() and address_of(mesh, "foshan") == "192.168.11.3"
+    after = digests(mesh)
+    assert {path: after[path] for path in before} == before
+    listed = json.loads(in_directory(mesh, "ansible-inventory", "--list").stdout)
+    assert sorted(listed["sites"]["hosts"]) == ["foshan", "guangzhou", "shenzhen"]
+
+
+@pytest.mark.parametrize("directory", ["other-mesh", "host_vars/deep/down"])
+def test_an_inventory_inside_of_another_one_is_refused(mesh, directory):
+    done = add(mesh, "foshan", "-e", f"directory={directory}")
+    assert done.returncode != 0 and str(mesh) in done.stdout and "leave -e directory out" in done.stdout, done.stdout
+    assert not (mesh / directory).exists()
+
+
+def test_without_a_working_directory_a_whole_path_is_asked_for(tmp_path):
+    kept = {name: value for name, value in os.environ.items() if name != "PWD"}
+    done = subprocess.run(
+        ["ansible-playbook", "sitelink.tr069.new_inventory", "-e", "sites=shenzhen", "-e", "domain=example.net"],
+        text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd=tmp_path, env=kept, timeout=LIMIT,
+    )  # fmt: skip
+    assert done.returncode != 0 and "-e directory=/" in done.stdout, done.stdout
+
+
+def test_names_that_yaml_reads_as_something_else_are_names(tmp_path):
+    names = ["1001", "no", "2026-11-28", "null", "0x10", "1e3", "~", "shenzhen"]
+    names = [name for name in names if name != "~"]  # no file name
+    mesh = tmp_path / "mesh"
+    done = new_inventory(mesh, ",".join(names))
+    assert done.returncode == 0, done.stdout
+    listed = json.loads(in_directory(mesh, "ansible-inventory", "--list").stdout)
+    assert sorted(listed["sites"]["hosts"]) == sorted(names)
+    assert listed["_meta"]["hostvars"]["no"]["ddns_hostname"] == "no.example.net"
+
+
+def test_addresses_are_read_from_whatever_form_the_settings_have(mesh):
+    """A directory, another ending, a file that is encrypted as a whole; a number in a comment is no address."""
+    (mesh / "host_vars" / "shenzhen").mkdir()
+    (mesh / "host_vars" / "shenzhen.yml").rename(mesh / "host_vars" / "shenzhen" / "main.yml")
+    guangzhou = mesh / "host_vars" / "guangzhou.yml"
+    guangzhou.write_text(guangzhou.read_text() + "# not 1.2.3.400, nor 192.168.11.3\n")
+    done = in_directory(mesh, "ansible-vault", "encrypt", "host_vars/guangzhou.yml")
+    assert done.returncode == 0, done.stdout
+    done = add(mesh, "foshan,guangzhou,shenzhen")
+    assert done.returncode == 0, done.stdout
+    assert address_of(mesh, "foshan") == "192.168.11.3"
+    assert not (mesh / "host_vars" / "shenzhen.yml").exists()
+
+
+def test_a_file_with_a_slip_is_named_and_nothing_is_added(mesh):
+    (mesh / "hosts" / "guangzhou.yml").write_text("---\nsites:\n\thosts:\n    guangzhou:\n")
+    done = add(mesh, "foshan")
+    assert done.returncode != 0 and "guangzhou.yml" in done.stdout, done.stdout
+    assert not (mesh / "host_vars" / "foshan.yml").exists()
+
+
+@pytest.mark.parametrize("made", ["now", "by an earlier version"])
+@pytest.mark.parametrize("playbook", ["site", "verify"])
+def test_a_list_with_a_slip_stops_every_playbook(mesh, playbook, made):
+    """Else the others would lose that site without a word."""
+    (mesh / "hosts" / "guangzhou.yml").write_text("---\nsites:\n\thosts:\n    guangzhou:\n")
+    if made != "now":
+        (mesh / "sites.yml").unlink()
+        (mesh / "ansible.cfg").write_text("[defaults]\ninventory = .\nvault_password_file = .vault-password\n")
+    done = in_directory(mesh, "ansible-playbook", f"sitelink.tr069.{playbook}")
+    assert done.returncode != 0 and "guangzhou.yml" in done.stdout, done.stdout
+    assert "PLAY [Join the sites into one mesh]" not in done.stdout and "no status" not in done.stdout
+
+
+def test_what_else_lies_in_the_directory_is_neither_run_nor_read(mesh, tmp_path):
+    script = mesh / "backup.sh"
+    script.write_text(f"#!/bin/sh\ntouch {tmp_path}/it-was-run\n")
+    script.chmod(0o755)
+    (mesh / "notes").write_text("superuser login: see the sticker\n")
+    (mesh / "ont.png").write_bytes(b"\x89PNG\r\n\x1a\n\0\0")
+    (mesh / "shenzhen-old.yml").write_text((mesh / "host_vars" / "shenzhen.yml").read_text())
+    done = in_directory(mesh, "ansible-inventory", "--list")
+    assert done.returncode == 0 and "WARNING" not in done.stdout, done.stdout
+    assert sorted(json.loads(done.stdout)["sites"]["hosts"]) == ["guangzhou", "shenzhen"]
+    assert not (tmp_path / "it-was-run").exists()
+
+
+def test_what_holds_for_the_sites_does_not_hold_for_the_controller(mesh):
+    (mesh / "group_vars" / "sites" / "connection.yml").write_text("---\nansible_user: ubuntu\nansible_become: true\n")
+    done = in_directory(mesh, "ansible", "localhost", "-m", "ansible.builtin.debug", "-a", "var=ansible_become")
+    assert "VARIABLE IS NOT DEFINED" in done.stdout or "undefined" in done.stdout.lower(), done.stdout
+    listed = json.loads(in_directory(mesh, "ansible-inventory", "--host", "shenzhen").stdout)
+    assert listed["ansible_become"] is True and listed["ansible_user"] == "ubuntu"

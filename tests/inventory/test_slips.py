@@ -63,7 +63,11 @@ SLIPS = [
 ]
 
 
-@pytest.mark.parametrize(("slip", "argv", "words"), SLIPS, ids=lambda value: getattr(value, "__name__", None))
+# The words of the two others are those of the plan: tests/unit/plugins.
+FROM_END_TO_END = [slip for slip in SLIPS if slip[0] not in (full_width_dot, misspelt)]
+
+
+@pytest.mark.parametrize(("slip", "argv", "words"), FROM_END_TO_END, ids=lambda value: getattr(value, "__name__", None))
 def test_a_slip_is_told_and_nothing_begins(inventory, slip, argv, words):
     slip(inventory.directory)
     done = inventory.playbook("site", *argv)

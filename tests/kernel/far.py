@@ -91,7 +91,7 @@ def connect_far(seconds=300):
             return False
         return True
 
-    wait_for(connected, seconds, "the other guest")
+    wait_for(connected, "the other guest", seconds)
     return manager.Host("/tmp/far")
 
 

@@ -185,7 +185,7 @@ def quiet(sites):
     """All pairs work, and the daemons' fast polls are over."""
     for pair in itertools.combinations(sites, 2):
         wait_for(
-            lambda pair=pair: pair[0].reaches(pair[1]) and pair[1].reaches(pair[0]), LIMIT, "a mesh between two runs"
+            lambda pair=pair: pair[0].reaches(pair[1]) and pair[1].reaches(pair[0]), "a mesh between two runs", LIMIT
         )
     time.sleep(6)
 

@@ -53,7 +53,7 @@ def test_the_first_run_says_what_is_left_to_fill_in(mesh):
 def test_a_filled_in_inventory_comes_as_far_as_the_sites(mesh):
     for path in (mesh / "host_vars").iterdir():
         path.write_text(path.read_text().replace("FILL-ME-IN", "127.0.0.1") + "ddns_token: of-nobody\n")
-    (mesh / "group_vars" / "all" / "connection.yml").write_text(
+    (mesh / "group_vars" / "sites" / "connection.yml").write_text(
         "---\nansible_connection: local\nansible_python_interpreter: /nonexistent\n"
     )
     done = run(mesh, "ansible-playbook", "sitelink.tr069.site")
@@ -74,7 +74,7 @@ def filled_in(mesh):
     """Sites that are this machine itself, on which there is no program of ours."""
     for path in (mesh / "host_vars").iterdir():
         path.write_text(path.read_text().replace("FILL-ME-IN", "127.0.0.1") + "ddns_token: of-nobody\n")
-    (mesh / "group_vars" / "all" / "connection.yml").write_text(
+    (mesh / "group_vars" / "sites" / "connection.yml").write_text(
         "---\nansible_connection: local\nansible_become: false\nansible_python_interpreter: '{{ ansible_playbook_python }}'\n"
     )
 

@@ -2,11 +2,23 @@
 """The running units against the doubles: addresses, faults, hands at the provider. All cases of faults: tests/unit."""
 
 import json
-import time
 
 import pytest
 
-from lab_tests import ADDRESS, INVENTORY, ROOT, SITES, STATE, lab, on, run, status, underlay_address
+from lab_tests import (
+    ADDRESS,
+    INVENTORY,
+    ROOT,
+    SITES,
+    STATE,
+    lab,
+    on,
+    run,
+    status,
+    underlay_address,
+    wait_for,
+    wait_for_the_names,
+)
 
 REQUESTS = STATE / "api" / "requests.jsonl"
 SECRETS = {"site-a": "lab-cloudflare-token-0001", "site-c": "lab-alidns-secret-0001"}
@@ -15,14 +27,6 @@ SECRETS = {"site-a": "lab-cloudflare-token-0001", "site-c": "lab-alidns-secret-0
 def record(site):
     """What the authoritative server says."""
     return lab("exec", "internet", "--", "kdig", "+short", "@198.18.0.53", f"{site}.lab.test", "A").split()
-
-
-def wait(condition, seconds, what):
-    start = time.monotonic()
-    while not condition():
-        assert time.monotonic() - start < seconds, what
-        time.sleep(0.2)
-    return time.monotonic() - start
 
 
 def is_right(site):
@@ -34,15 +38,21 @@ def requests(site):
     return [request for request in made if request.get("client") == ADDRESS[site] and "method" in request]
 
 
-@pytest.fixture(autouse=True)
+def wait_for_the_record(site):
+    wait_for(lambda: is_right(site), lambda: (site, record(site), status(site)["ddns"]))
+
+
+@pytest.fixture
 def as_found():
+    """For a test that changes addresses, records or what the providers answer: what it leaves is in order again."""
     yield
     lab("fault", "[]")
     for site in SITES:
-        wait(lambda site=site: is_right(site), 90, f"{site} has its record again")
-        wait(lambda site=site: status(site)["ddns"]["state"] == "ok", 60, f"{site} is content again")
+        wait_for_the_record(site)
+    wait_for_the_names()
 
 
+@pytest.mark.usefixtures("as_found")
 @pytest.mark.parametrize("site", ["site-a", "site-c"])
 def test_a_new_address_is_published_at_once(site):
     """By the path unit: the timer alone would need half a minute. How fast it is, bench/ddns measures."""
@@ -51,11 +61,12 @@ def test_a_new_address_is_published_at_once(site):
         old = underlay_address(site)
         lab("renumber", site, "--wait")
         assert underlay_address(site) != old
-        wait(lambda: is_right(site), 30, "the record follows the address without the timer")
+        wait_for_the_record(site)
     finally:
         on(site, "systemctl start sitelink-ddns.timer")
 
 
+@pytest.mark.usefixtures("as_found")
 @pytest.mark.parametrize(
     ("site", "fault", "word"),
     [
@@ -76,20 +87,22 @@ def test_a_fault_is_a_failed_unit_and_mended_by_the_timer(site, fault, word):
     assert reason in on(site, "sitelink status").stdout
     assert record(site) == ["10.9.9.9"]
     lab("fault", "[]")
-    wait(lambda: is_right(site), 60, "mended within a minute after the fault")
+    wait_for_the_record(site)
 
 
+@pytest.mark.usefixtures("as_found")
 def test_a_record_changed_by_hand_is_put_back():
     lab("records", "--set", "site-b.lab.test", "10.9.9.9")
-    wait(lambda: is_right("site-b"), 60, "the record is put back")
+    wait_for_the_record("site-b")
 
 
+@pytest.mark.usefixtures("as_found")
 def test_a_site_without_broadband_is_published_by_a_peer():
     """site-a has its consent. It waits for a while, so as not to undo what the site itself published a moment ago."""
     lab("suspend", "site-c")
     try:
         lab("renumber", "--wait", "site-c")
-        wait(lambda: is_right("site-c"), 200, "site-a publishes where it hears site-c")
+        wait_for_the_record("site-c")
         assert on("site-c", "systemctl start sitelink-ddns").rc != 0
         assert "for site-c" in on("site-a", "sitelink status").stdout
     finally:
@@ -119,10 +132,11 @@ def test_rebind_protection_is_told_apart_from_a_wrong_record():
         lab("exec", "internet", "--", "sh", "-c", "kill $(cat /run/rebind.pid); ip address delete 198.18.0.9/32 dev lo")
 
 
+@pytest.mark.usefixtures("as_found")
 @pytest.mark.parametrize("site", sorted(SECRETS))
 def test_no_token_is_where_others_read(site):
     lab("renumber", site, "--wait")
-    wait(lambda: is_right(site), 60, "published")
+    wait_for_the_record(site)
     secret = SECRETS[site]
     assert on(site, "stat -c '%a %U %G' /etc/sitelink/ddns.json").stdout.split() == ["600", "root", "root"]
     found = on(

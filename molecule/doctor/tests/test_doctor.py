@@ -104,7 +104,9 @@ def test_a_healthy_mesh_reports_nothing(site):
     assert (code, told["findings"]) == (0, [])
 
 
-@pytest.mark.parametrize(("injected", "layer", "code", "how"), FAULTS, ids=[fault[2] + "-" + fault[0] for fault in FAULTS])
+@pytest.mark.parametrize(
+    ("injected", "layer", "code", "how"), FAULTS, ids=[fault[2] + "-" + fault[0] for fault in FAULTS]
+)
 def test_the_layer_at_fault_is_named(injected, layer, code, how):
     try:
         with how():
@@ -127,7 +129,10 @@ def test_the_playbook_names_the_faults_of_all_sites_and_those_it_cannot_ask():
         chinese = playbook("doctor", "-e", "lang=zh", check=False)
     assert english.returncode != 0 and chinese.returncode != 0
     assert "site-a: [lan] This server does not forward" in english.stdout
-    assert "site-c: No answer: the controller cannot reach" in english.stdout and "site-b: " not in english.stdout.partition("Say")[2].partition("RECAP")[0]
+    assert (
+        "site-c: No answer: the controller cannot reach" in english.stdout
+        and "site-b: " not in english.stdout.partition("Say")[2].partition("RECAP")[0]
+    )
     assert "site-a: [lan] 这台服务器没有把" in chinese.stdout and "site-c: 没有应答：控制机连不上" in chinese.stdout
     assert playbook("doctor").returncode == 0
 
@@ -147,7 +152,9 @@ def test_the_status_of_all_sites_is_a_table_and_a_page():
     document, errors = chromium.dom(page)
     text = chromium.seen(document)
     assert errors == [] and all(text.count(site) >= 3 for site in SITES)
-    assert "这台服务器没有把组网的包转发到它的内网 192.168.1.0/24。" in text and "没有应答：控制机连不上这个站点" in text
+    assert (
+        "这台服务器没有把组网的包转发到它的内网 192.168.1.0/24。" in text and "没有应答：控制机连不上这个站点" in text
+    )
     assert underlay_address(SITE) in text and underlay_address(PEER) + ":22000" in text
     chromium.screenshot(page, "lab")
 
@@ -163,7 +170,11 @@ def test_a_hundred_sites_are_asked_in_at_most_two_tasks_each(tmp_path):
     counts = recap(done)
     assert sorted(counts) == sorted(hosts) and "no answer" not in done.stdout
     # The table and the page are made once, at the first host.
-    assert all(found["ok"] <= 2 and found["failed"] == found["unreachable"] == 0 for name, found in counts.items() if name != "n-000")
+    assert all(
+        found["ok"] <= 2 and found["failed"] == found["unreachable"] == 0
+        for name, found in counts.items()
+        if name != "n-000"
+    )
     assert counts["n-000"]["ok"] <= 4
     assert all(name in (tmp_path / "page.html").read_text() for name in hosts)
 
@@ -174,4 +185,6 @@ def test_the_first_line_follows_the_locale():
         said = [subprocess.run([*command, f"LC_ALL={locale}", "sitelink", "doctor"], capture_output=True, text=True)
                 for locale in ("C", "zh_CN.UTF-8")]  # fmt: skip
     assert [done.returncode for done in said] == [25, 25]
-    assert said[0].stdout.startswith("site-a: [lan] This server") and said[1].stdout.startswith("site-a: [lan] 这台服务器")
+    assert said[0].stdout.startswith("site-a: [lan] This server") and said[1].stdout.startswith(
+        "site-a: [lan] 这台服务器"
+    )

@@ -50,7 +50,9 @@ def observe(situation, sites=SITES, silent=()):
 
 def series(text, pattern):
     """The values of the series that match a pattern."""
-    return [value for (name, labels), value in rules.parse(text)[0].items() if re.search(pattern, f"{name}{{{labels}}}")]
+    return [
+        value for (name, labels), value in rules.parse(text)[0].items() if re.search(pattern, f"{name}{{{labels}}}")
+    ]
 
 
 def dead(text, peer):
@@ -98,7 +100,10 @@ HOW = {
 @pytest.fixture(scope="module", autouse=True)
 def watched():
     for site in SITES:
-        on(site, f"cat > /usr/local/bin/told <<'EOF'\n{COMMAND}EOF\nchmod 755 /usr/local/bin/told; rm -f /run/told /run/calls")
+        on(
+            site,
+            f"cat > /usr/local/bin/told <<'EOF'\n{COMMAND}EOF\nchmod 755 /usr/local/bin/told; rm -f /run/told /run/calls",
+        )
     healthy()
     playbook("watch", "-e", json.dumps(OPTIONS))
     again = recap(playbook("watch", "-e", json.dumps(OPTIONS)))

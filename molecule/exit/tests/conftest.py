@@ -133,8 +133,22 @@ def internet():
     on("site-b", "echo nameserver 10.66.2.1 > /etc/resolv.conf")
     yield
     on("site-b", "echo nameserver 198.18.0.8 > /etc/resolv.conf")
-    lab("exec", "internet", "--", "sh", "-c", "kill $(cat /run/home-b.pid /run/page.pid); rm /run/home-b.pid /run/page.pid")
-    lab("exec", "internet", "--", "sh", "-c", f"ip address delete {ADDRESS}/32 dev lo; ip address delete 192.168.77.1/32 dev lo")
+    lab(
+        "exec",
+        "internet",
+        "--",
+        "sh",
+        "-c",
+        "kill $(cat /run/home-b.pid /run/page.pid); rm /run/home-b.pid /run/page.pid",
+    )
+    lab(
+        "exec",
+        "internet",
+        "--",
+        "sh",
+        "-c",
+        f"ip address delete {ADDRESS}/32 dev lo; ip address delete 192.168.77.1/32 dev lo",
+    )
 
 
 @pytest.fixture

@@ -227,7 +227,9 @@ def test_removed_while_away_nothing_is_left(away, tmp_path):
         file.write("wireguard_mesh_state: absent\n")
     playbook("site", "-i", inventory)
     assert traces() == "" and on("site-b", "cat /etc/resolv.conf").stdout == "nameserver 10.66.2.1\n"
-    left = on("site-b", "ls -d /etc/systemd/system/*sitelink* /run/sitelink /var/lib/sitelink /etc/sitelink; nft list tables").stdout
+    left = on(
+        "site-b", "ls -d /etc/systemd/system/*sitelink* /run/sitelink /var/lib/sitelink /etc/sitelink; nft list tables"
+    ).stdout
     assert left == ""
     assert on("site-b", "ip route get 198.18.0.81").stdout.split()[:3] == ["198.18.0.81", "via", "10.66.2.1"]
     lab("resume", "site-b")

@@ -1,15 +1,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Each event of the healing table once: it heals at all, by what it should. How fast is for bench/heal to say."""
 
+import json
 import sys
-import time
 
 import pytest
 from mesh_watch import Watch, podman
+from steady import pings
 
-from lab_tests import OVERLAY, PAIRS, ROOT, SITES, lab, on, status
-
-BOUND = 60  # seconds; far above every goal
+from lab_tests import LIMIT, OVERLAY, PAIRS, ROOT, SITES, lab, on, status, wait_for
 
 LIE = """
 import socket, sys
@@ -22,6 +21,14 @@ sock.bind((me, tell.PORT))
 lie = tell.build(tell.TOLD, [(subject, "10.66.66.66:22000", 0)])[0]
 for data in (lie, lie, lie[:-1], lie + b"x", b"", b"SLT1" + bytes(1400), tell.build(tell.TOLD, [(subject, "8.8.8.8:53", 0)])[0]):
     sock.sendto(data, (victim, tell.PORT))
+# A question after the lies: its answer shows that they were read.
+sock.settimeout(float(sys.argv[5]))
+sock.sendto(tell.build(tell.QUESTION, [subject])[0], (victim, tell.PORT))
+while True:
+    data, (sender, _) = sock.recvfrom(2048)
+    kind, records = tell.parse(data)
+    if sender == victim and kind == tell.TOLD and subject in [record[0] for record in records]:
+        break
 """
 
 
@@ -43,23 +50,22 @@ def as_it_was(watch):
     heals(watch)
 
 
-def heals(watch, pairs=PAIRS, seconds=BOUND):
-    deadline = time.monotonic() + seconds
-    missing = list(pairs)
-    while missing and time.monotonic() < deadline:
-        missing = [pair for pair in missing if not watch.pings(*pair)]
-    assert not missing, (missing, {site: peers(site) for site in SITES})
+def heals(watch):
+    missing = list(PAIRS)
+
+    def none_is_missing():
+        missing[:] = [pair for pair in missing if not watch.pings(*pair)]
+        return not missing
+
+    wait_for(none_is_missing, lambda: (missing, {site: peers(site) for site in SITES}))
 
 
 def peers(site):
     return {peer["name"]: peer for peer in status(site)["mesh"][0]["peers"]}
 
 
-def eventually(condition, seconds=20):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, {site: peers(site) for site in SITES}
-        time.sleep(0.5)
+def eventually(condition):
+    wait_for(condition, lambda: {site: peers(site) for site in SITES})
 
 
 def test_one_site_renumbers(watch):
@@ -79,19 +85,30 @@ def test_two_of_three_renumber_without_dns(watch):
     found = [peers("site-a")["site-b"], peers("site-b")["site-a"]]
     assert {peer["endpoint_source"] for peer in found} <= {"peer", "roamed"}
     assert "peer" in {peer["endpoint_source"] for peer in found}
-    assert any(peer["heal"] and peer["heal"]["seconds"] < BOUND for peer in found)
+    assert any(peer["heal"] for peer in found)
 
 
 def test_all_renumber_and_dns_knows(watch):
     lab("renumber", "--wait", *SITES)
-    heals(watch, seconds=180)  # DDNS publishes within about a minute
+    heals(watch)  # DDNS publishes within about a minute
+
+
+def in_use(site):
+    """{public key: endpoint} of all peers."""
+    return dict(line.split() for line in on(site, "wg show wg0 endpoints").stdout.splitlines())
+
+
+def on_disk(site):
+    """The same as it would be tried first after a reboot."""
+    kept = json.loads(on(site, "cat /var/lib/sitelink/mesh-wg0.json").stdout)["peers"]
+    return {key: endpoints[0] for key, endpoints in kept.items()}
 
 
 def test_a_suspended_site_boots_and_another_has_moved(watch):
     """Without broadband and without DNS: one peer is where the disk says, the other where that peer hears it."""
     lab("suspend", "site-a")
     lab("dns", "stop")
-    time.sleep(11)  # what worked is on the disk
+    eventually(lambda: on_disk("site-a") == in_use("site-a"))
     podman.stop("site-a")
     lab("renumber", "--wait", "site-c")
     lab("reboot", "site-a", "--may-fail", "sitelink-ddns.service")  # it cannot publish anything
@@ -104,31 +121,58 @@ def test_a_suspended_site_boots_and_another_has_moved(watch):
 def test_a_cable_comes_back_with_another_address_and_no_dns(watch):
     lab("dns", "stop")
     lab("unplug", "site-b")
-    eventually(lambda: not peers("site-a")["site-b"]["alive"], 90)
+    eventually(lambda: not peers("site-a")["site-b"]["alive"])
     assert "check that site-b is on" in peers("site-a")["site-b"]["reason"]
     lab("renumber", "site-b")
     lab("plug", "site-b")
-    heals(watch, seconds=120)
+    heals(watch)
 
 
 def test_the_daemon_is_killed_and_no_tunnel_notices(watch):
-    before = on("site-a", "wg show wg0 endpoints; wg show wg0 latest-handshakes").stdout
-    on("site-a", "systemctl kill -s KILL sitelink-mesh@wg0")
-    eventually(lambda: on("site-a", "systemctl is-active sitelink-mesh@wg0").stdout.strip() == "active")
-    assert on("site-a", "wg show wg0 endpoints; wg show wg0 latest-handshakes").stdout == before
+    """Endpoints stay, and no ping is lost meanwhile. Handshakes are WireGuard's own matter: one is due every two minutes."""
+    before = on("site-a", "wg show wg0 endpoints; wg show wg0 preshared-keys; wg show wg0 allowed-ips").stdout
+
+    def daemon():
+        """[its process, its state]"""
+        show = "systemctl show --value sitelink-mesh@wg0 -p"
+        return on("site-a", f"{show} MainPID; {show} ActiveState").stdout.split()
+
+    old = daemon()
+    with pings([("site-a", "site-b"), ("site-c", "site-a")]) as found:
+        on("site-a", "systemctl kill -s KILL sitelink-mesh@wg0")
+        eventually(lambda: daemon()[0] not in ("0", old[0]) and daemon()[1] == "active")
+    assert all(sent > 0 for sent, _lost in found.values()) and found.lost() == {}
+    assert on("site-a", "wg show wg0 endpoints; wg show wg0 preshared-keys; wg show wg0 allowed-ips").stdout == before
     assert all(peer["alive"] for peer in peers("site-a").values())
 
 
+@pytest.mark.parametrize("lost", ["ip link delete wg0", "pkill -KILL -x wireguard-go"])
+def test_an_interface_that_went_away_comes_back(watch, lost):
+    """Its unit counts as active all the time, so nothing else would restart it."""
+    index = on("site-b", "cat /sys/class/net/wg0/ifindex").stdout
+    assert on("site-b", lost).rc == 0
+    eventually(lambda: on("site-b", "cat /sys/class/net/wg0/ifindex").stdout not in ("", index))
+    heals(watch)
+    said = on("site-b", "journalctl -u sitelink-mesh@wg0 --since -5min -o cat").stdout
+    assert "wg0 is gone though its unit counts as active; restarting" in said
+
+
 def test_a_member_that_lies_moves_no_live_tunnel(watch):
+    def received():
+        return on("site-a", f"wg show wg0 transfer | grep -F {key_of_c}").stdout.split()[1]
+
     before = on("site-a", "wg show wg0 endpoints").stdout
+    key_of_c = on("site-c", "wg show wg0 public-key").stdout.strip()
     on("site-b", "systemctl stop sitelink-mesh@wg0")  # to take its port; the tunnel stays
     try:
         told = watch.inside(
             "site-b", sys.executable, "-c", LIE, str(ROOT / "roles/site_agent/files"),
-            OVERLAY["site-b"], OVERLAY["site-a"], OVERLAY["site-c"],
+            OVERLAY["site-b"], OVERLAY["site-a"], OVERLAY["site-c"], str(LIMIT),
         )  # fmt: skip
         assert told.returncode == 0, told.stderr
-        time.sleep(3)
+        # Whom the lies put in doubt is heard again where it is.
+        heard = received()
+        wait_for(lambda: received() != heard)
         assert on("site-a", "wg show wg0 endpoints").stdout == before
         assert peers("site-a")["site-c"]["alive"]
     finally:

@@ -308,7 +308,11 @@ def test_a_removed_site_is_as_it_was_before(before):
     assert "nothing closes it to the carrier" in done[0].stdout
     after = json.loads(lab("exec", NEW, "--", "python3", "-c", SNAPSHOT))
     # Neither half of a snapshot that found nothing would prove anything.
-    assert [what for what in ("files", "unit files", "units", "routes", "rules", "addresses", "sysctls", "users") if not before[what]] == []
+    assert [
+        what
+        for what in ("files", "unit files", "units", "routes", "rules", "addresses", "sysctls", "users")
+        if not before[what]
+    ] == []
     print({what: len(lines) for what, lines in before.items()})
     for what, lines in before.items():
         gone, new = sorted(set(lines) - set(after[what])), sorted(set(after[what]) - set(lines))

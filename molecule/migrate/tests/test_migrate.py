@@ -247,9 +247,10 @@ def test_undo_puts_all_of_it_back(before):
     assert inside("site-a", "systemctl is-active wg-quick@wg0").strip() == "active"
     assert pinged()
     assert snapshot("site-b") == before[0]["site-b"]
-    assert inside("site-a", "stat -c %a /etc/wireguard/wg0.conf").strip() == inside(
-        "site-b", "stat -c %a /etc/wireguard/wg0.conf"
-    ).strip()
+    assert (
+        inside("site-a", "stat -c %a /etc/wireguard/wg0.conf").strip()
+        == inside("site-b", "stat -c %a /etc/wireguard/wg0.conf").strip()
+    )
 
 
 def test_it_can_be_taken_over_again():

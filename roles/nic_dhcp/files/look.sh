@@ -1,7 +1,9 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-3.0-or-later
 # look.sh NIC [PARENT]: prints what manages this site's network, one "key<TAB>value..." a line. Changes nothing.
-#   default NIC, came NIC     what carries the default route, and what Ansible came in by
+#   nic NAME                  a NIC of the site
+#   port NIC MASTER, vlan NIC one of ours is part of a bridge or bond, or is a VLAN already
+#   default NIC, came NIC     what carries the default route, another one than ours where several do; and what Ansible came in by
 #   present BACKEND           could configure the NIC; auto BACKEND: configures the site's other NIC now
 #   elsewhere FILE HOW        says something of the NIC and is not ours; HOW is alone (of nothing else) or shared
 LC_ALL=C
@@ -11,8 +13,21 @@ say() { printf '%s\t%s\n' "$1" "$2"; }
 has() { command -v "$1" >/dev/null 2>&1; }
 PATH=$PATH:/usr/sbin:/sbin
 
-# The one that is used: a network manager's own idea of eth1 may have given it a second one (192.0.2.0/24: RFC 5737).
+for directory in /sys/class/net/*; do
+  [ ! -e "$directory/ifindex" ] || say nic "${directory##*/}"
+done
+for nic in "$@"; do
+  [ ! -e "/sys/class/net/$nic/master" ] || say port "$nic$tab$(basename "$(readlink "/sys/class/net/$nic/master")")"
+  ! grep -qs '^DEVTYPE=vlan$' "/sys/class/net/$nic/uevent" || say vlan "$nic"
+done
+
+# The one that is used (192.0.2.0/24: RFC 5737). An installer that configured all NICs has given ours a second one, as good.
 first=$(ip -4 -o route get 192.0.2.1 2>/dev/null | sed -n 's/.* dev \([^ ]*\).*/\1/p')
+for nic in $(ip -4 -o route show default 2>/dev/null | sed -n 's/.* dev \([^ ]*\).*/\1/p'); do
+  case " $* " in
+    *" $first "*) case " $* " in *" $nic "*) ;; *) first=$nic ;; esac ;;
+  esac
+done
 [ -z "$first" ] || say default "$first"
 # sudo takes SSH_CONNECTION out of the environment, but not out of that of its parents.
 process=$$

@@ -10,7 +10,7 @@ sys.path.insert(0, os.path.abspath(os.path.join(os.path.dirname(__file__), "../.
 
 from sitelink import config
 
-from throwaway import Namespace
+from throwaway import NO_SLOW_PASS, Namespace
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +27,7 @@ def namespaces(tmp_path_factory):
     made = []
 
     def make():
-        made.append(Namespace(tmp_path_factory.mktemp("ns")))
+        made.append(Namespace(tmp_path_factory.mktemp("ns"), NO_SLOW_PASS))
         return made[-1]
 
     yield make

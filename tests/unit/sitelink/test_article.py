@@ -18,7 +18,9 @@ JOBS = [
     "* * * * * /usr/bin/python3 /usr/src/DDNS/run.py -c /usr/src/DDNS/config.json\n",
     "* * * * * root /usr/bin/set-tr069-gateway eth1\n",
 ]
-CRONTAB = "SHELL=/bin/sh\n17 * * * * root run-parts /etc/cron.hourly\n# set-tr069-gateway is below\n" + "".join(JOBS) + "\n"
+CRONTAB = (
+    "SHELL=/bin/sh\n17 * * * * root run-parts /etc/cron.hourly\n# set-tr069-gateway is below\n" + "".join(JOBS) + "\n"
+)
 CONF = """\
 [Interface]
 Address = 192.168.11.1/24
@@ -114,7 +116,9 @@ def test_a_crontab_that_was_changed_since_only_gets_its_jobs_back(root):
     with (root / "etc/crontab").open("a") as file:
         file.write("0 1 * * * root backup\n")
     hand(root).back()
-    assert (root / "etc/crontab").read_text() == CRONTAB.replace("".join(JOBS), "") + "0 1 * * * root backup\n" + "".join(JOBS)
+    assert (root / "etc/crontab").read_text() == CRONTAB.replace(
+        "".join(JOBS), ""
+    ) + "0 1 * * * root backup\n" + "".join(JOBS)
 
 
 def test_the_key_stays_on_the_site_once(root):

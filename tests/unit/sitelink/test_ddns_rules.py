@@ -116,9 +116,12 @@ def test_whatever_a_request_meets_has_a_sentence():
     assert sum("not to be trusted" in text for text in texts) == 2
 
 
-def test_retry_after_is_seconds_or_a_date():
+def test_retry_after_is_seconds_or_a_date(monkeypatch):
     assert [ddns_client.seconds(value) for value in (None, "", "120", "soon")] == [0, 0, 120, 0]
-    assert 50 <= ddns_client.seconds(email.utils.formatdate(time.time() + 60, usegmt=True)) <= 60
+    now = 1700000000
+    monkeypatch.setattr(ddns_client.time, "time", lambda: now)
+    assert ddns_client.seconds(email.utils.formatdate(now + 60, usegmt=True)) == 60
+    assert ddns_client.seconds(email.utils.formatdate(now - 60, usegmt=True)) == 0
 
 
 def test_a_certificate_out_of_its_time_points_at_the_clock():

@@ -112,7 +112,9 @@ def test_one_fault_is_one_finding(code, seen, report):
     assert codes(Look(**seen), report) == [code]
 
 
-@pytest.mark.parametrize("fault, code", [("provider", "ddns_refused"), ("record", "ddns_record"), ("servers", "ddns_servers")])
+@pytest.mark.parametrize(
+    "fault, code", [("provider", "ddns_refused"), ("record", "ddns_record"), ("servers", "ddns_servers")]
+)
 def test_what_is_wrong_with_the_record(fault, code):
     report = changed("ddns", reason="x")
     report["ddns"]["names"][0].update(fault=fault, reason="x")
@@ -215,7 +217,13 @@ def test_another_firewall_explains_all_silent_peers():
 
 @pytest.mark.parametrize(
     "after, dropped",
-    [((15, 5, 9, 9), True), ((15, 6, 9, 9), False), ((10, 5, 12, 9), True), ((10, 5, 12, 10), False), ((10, 5, 9, 9), False)],
+    [
+        ((15, 5, 9, 9), True),
+        ((15, 6, 9, 9), False),
+        ((10, 5, 12, 9), True),
+        ((10, 5, 12, 10), False),
+        ((10, 5, 9, 9), False),
+    ],
 )
 def test_packets_that_do_not_come_out_at_the_other_end(after, dropped):
     assert doctor.drops((10, 5, 9, 9), after) is dropped
@@ -364,4 +372,6 @@ def test_without_any_internet_a_silent_dns_is_no_news():
 
 def test_an_exit_that_does_not_forward():
     look = Look(unforwarded_guests=["site-b"])
-    assert codes(look, away(when="never", broadband=None, used=None, exits={}, serves=["site-b"])) == ["exit_forwarding"]
+    assert codes(look, away(when="never", broadband=None, used=None, exits={}, serves=["site-b"])) == [
+        "exit_forwarding"
+    ]

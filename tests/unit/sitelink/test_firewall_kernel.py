@@ -12,6 +12,8 @@ import time
 
 import pytest
 
+from sitelink.state import read_json
+
 from throwaway import connect, wait_for
 
 RULES = """\
@@ -51,7 +53,7 @@ def site(net):
     for process in site.processes:
         if process.poll() is None:
             site.stop(process, signal.SIGKILL)
-    wait_for(lambda: "_held" not in site.sh("nft list tables"), 5)
+    wait_for(lambda: "_held" not in site.sh("nft list tables"))
     site.sh("nft flush ruleset")
     for name in os.listdir(site.run_dir):
         os.unlink(os.path.join(site.run_dir, name))
@@ -71,7 +73,7 @@ def old_nft(tmp_path, monkeypatch):
 
 def start(site):
     process = site.daemon("firewall", "eth1")
-    wait_for(lambda: os.path.exists(site.run_dir + "/firewall-eth1.json"), 10, process.log)
+    wait_for(lambda: os.path.exists(site.run_dir + "/firewall-eth1.json"), process.log)
     return process
 
 
@@ -80,12 +82,17 @@ def state(site):
     return found
 
 
+def told(site):
+    """What the daemon itself told last."""
+    return read_json(site.run_dir + "/firewall-eth1.json")
+
+
 def tables(site):
     return site.sh("nft list tables").split("\n")
 
 
 class Stranger:
-    """Sends without pause; `entered` has the times at which something of it was let in."""
+    """Sends numbers without pause; `entered` has those that were let in."""
 
     def __init__(self, net):
         site, stranger = net
@@ -100,15 +107,19 @@ class Stranger:
 
     def send(self):
         while self.running:
-            self.outer.sendto(b"let me in", ("10.23.64.5", 5353))
+            self.outer.sendto(b"%d" % self.sent, ("10.23.64.5", 5353))
             self.sent += 1
             time.sleep(0.0002)
 
     def receive(self):
         while self.running:
             with contextlib.suppress(socket.timeout):
-                self.inner.recvfrom(100)
-                self.entered.append(time.monotonic())
+                self.entered.append(int(self.inner.recvfrom(100)[0]))
+
+    def sends_more(self, packets=200):
+        """Wait until so many more were sent."""
+        begun = self.sent
+        wait_for(lambda: self.sent >= begun + packets)
 
     def __enter__(self):
         for thread in self.threads:
@@ -124,9 +135,10 @@ class Stranger:
 
 
 def flush_often(site, times=10):
-    for turn in range(times):
+    for _ in range(times):
+        before = told(site)["restored"]
         site.sh("nft flush ruleset")
-        wait_for(lambda turn=turn: state(site)["restored"] == turn + 1, 5)
+        wait_for(lambda before=before: told(site)["restored"] > before)
 
 
 def test_a_held_table_lets_nothing_in_while_everything_is_flushed(net, site):
@@ -135,7 +147,8 @@ def test_a_held_table_lets_nothing_in_while_everything_is_flushed(net, site):
     assert found["state"] == "ok" and found["held"], found
     with Stranger(net) as stranger:
         flush_often(site)
-    assert stranger.sent > 500 and stranger.entered == []
+        stranger.sends_more()
+    assert stranger.entered == []
     found = state(site)
     assert found["packets"]["in_dropped"] >= stranger.sent - 5  # the proof that they arrived
     assert found["events"][-1]["what"] == "sitelink_eth1 was removed by nft"
@@ -146,31 +159,28 @@ def test_the_stranger_gets_in_without_the_daemon(net, site):
     """The control: the test above can fail."""
     site.sh("nft -f %s/firewall-eth1.nft" % site.etc)
     with Stranger(net) as stranger:
-        time.sleep(0.3)
-        assert stranger.entered == [] and stranger.sent > 10
+        stranger.sends_more()
+        assert stranger.entered == []
         site.sh("nft flush ruleset")
-        wait_for(lambda: stranger.entered, 5)
+        wait_for(lambda: stranger.entered)
 
 
-def test_where_nft_knows_no_owner_the_table_is_watched(net, site, old_nft, capsys):
+def test_where_nft_knows_no_owner_the_table_is_watched(net, site, old_nft):
     start(site)
     found = state(site)
     assert found["state"] == "ok" and not found["held"] and "owner" in found["not_held_because"]
     with Stranger(net) as stranger:
         flush_often(site)
-        time.sleep(0.5)
-        late = time.monotonic()
-        time.sleep(0.5)
-    gaps = [event["restored_after_ms"] for event in state(site)["events"]]
-    with capsys.disabled():
-        print("\n  %d packets in 10 flushes; restored after %s ms" % (len(stranger.entered), gaps))
-    assert [moment for moment in stranger.entered if moment > late] == []  # closed again
+        late = stranger.sent + 1  # one may be under way
+        stranger.sends_more()
+    # What came in while it was open has no limit; closed again it is.
+    assert [number for number in stranger.entered if number > late] == []
 
 
 def test_a_changed_rule_is_put_right_and_told(net, site):
     start(site)
     site.sh("nft insert rule inet sitelink_eth1 prerouting accept")
-    wait_for(lambda: state(site)["restored"] == 1, 5)
+    wait_for(lambda: told(site)["restored"] == 1)
     assert "policy accept;\n\t\tiifname" in site.sh("nft list chain inet sitelink_eth1 prerouting")
     assert state(site)["events"][-1]["what"] == "sitelink_eth1 was changed by nft"
 
@@ -180,8 +190,11 @@ def test_what_others_do_in_their_own_tables_is_left_alone(net, site):
     start(site)
     before = site.sh("nft list table inet other")
     site.sh("nft add rule inet other input tcp dport 80 drop")
-    time.sleep(0.3)
-    assert state(site)["restored"] == 0
+    # The next event after it: had the daemon done anything about the first, it would be told by now.
+    site.sh("nft insert rule inet sitelink_eth1 prerouting accept")
+    wait_for(lambda: told(site)["events"])
+    assert [event["what"] for event in told(site)["events"]] == ["sitelink_eth1 was changed by nft"]
+    assert state(site)["restored"] == 1
     assert site.sh("nft list table inet other") == before.replace("accept;\n", "accept;\n\t\ttcp dport 80 drop\n")
 
 
@@ -190,8 +203,8 @@ def test_a_killed_owner_has_a_successor(net, site):
     child = subprocess.check_output(["pgrep", "-f", "nft --interactive", "-P", str(daemon.pid)]).split()
     with Stranger(net) as stranger:
         os.kill(int(child[0]), signal.SIGKILL)
-        wait_for(lambda: any("owner" in event["what"] for event in state(site)["events"]), 5)
-        wait_for(lambda: state(site)["held"], 5)
+        wait_for(lambda: any("owner" in event["what"] for event in told(site)["events"]))
+        wait_for(lambda: state(site)["held"])
     assert stranger.entered == [] and "sitelink_eth1_held" in site.sh("nft list tables")
 
 
@@ -202,7 +215,7 @@ def test_kill_and_stop_leave_the_first_table_and_remove_takes_it_away(net, site)
     assert code == 1 and "stop it first" in err
     with Stranger(net) as stranger:
         site.stop(daemon, signal.SIGKILL)
-        wait_for(lambda: "_held" not in site.sh("nft list tables"), 5)
+        wait_for(lambda: "_held" not in site.sh("nft list tables"))
         assert "does not run" in state(site)["reason"] and state(site)["state"] == "fault"
         os.unlink(site.run_dir + "/firewall-eth1.json")
         again = start(site)
@@ -217,7 +230,7 @@ def test_a_file_that_nft_refuses_is_a_fault_and_tried_again(net, site):
     start(site)
     assert state(site)["state"] == "fault" and "nft refused" in state(site)["reason"]
     site.write("firewall-eth1.nft", RULES)
-    wait_for(lambda: state(site)["state"] == "ok", 5)
+    wait_for(lambda: state(site)["state"] == "ok")
 
 
 def test_docker_gets_rules_for_the_lan_whenever_it_comes(net, site):
@@ -227,12 +240,12 @@ def test_docker_gets_rules_for_the_lan_whenever_it_comes(net, site):
     site.sh(
         "iptables -N DOCKER-USER; iptables -A DOCKER-USER -s 203.0.113.7 -j DROP; iptables -A DOCKER-USER -j RETURN"
     )
-    wait_for(lambda: site.sh("iptables -S DOCKER-USER").count("sitelink") == 2, 5)
+    wait_for(lambda: site.sh("iptables -S DOCKER-USER").count("sitelink") == 2)
     rules = site.sh("iptables -S DOCKER-USER").splitlines()
     assert "-A DOCKER-USER -d 192.168.1.0/24 -i wg0 -m comment --comment sitelink -j ACCEPT" in rules
     assert rules[-2:] == ["-A DOCKER-USER -s 203.0.113.7/32 -j DROP", "-A DOCKER-USER -j RETURN"]
     site.sh("iptables -F DOCKER-USER")  # Docker's own restart
-    wait_for(lambda: site.sh("iptables -S DOCKER-USER").count("sitelink") == 2, 5)
+    wait_for(lambda: site.sh("iptables -S DOCKER-USER").count("sitelink") == 2)
     site.stop(site.processes[-1])
     assert site.sitelink("firewall", "eth1", "--remove")[0] == 0
     assert site.sh("iptables -S DOCKER-USER") == "-N DOCKER-USER\n"

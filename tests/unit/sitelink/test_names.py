@@ -37,7 +37,9 @@ def test_a_plain_file_and_back(resolv):
         assert "search home.example" in resolv.read_text()
         assert told()["by"] == "file"
     before = resolv.stat().st_mtime_ns
-    assert want("223.5.5.5", "119.29.29.29") == 0 and resolv.stat().st_mtime_ns == before  # or it would start itself anew
+    assert (
+        want("223.5.5.5", "119.29.29.29") == 0 and resolv.stat().st_mtime_ns == before
+    )  # or it would start itself anew
     assert want() == 0
     assert resolv.read_text() == OWN and stat.S_IMODE(resolv.stat().st_mode) == 0o640
     assert told()["by"] == "" and os.listdir(config.LIB) == []
@@ -88,7 +90,9 @@ def commands(monkeypatch):
 
     def command(*words, text=""):
         asked.append(words)
-        return "Link 7 (wg0): " + " ".join(word for item in asked if item[:2] == ("resolvectl", "dns") for word in item[3:])
+        return "Link 7 (wg0): " + " ".join(
+            word for item in asked if item[:2] == ("resolvectl", "dns") for word in item[3:]
+        )
 
     monkeypatch.setattr(names, "_command", command)
     monkeypatch.setattr(names.shutil, "which", lambda name: "/usr/bin/" + name)

@@ -7,7 +7,7 @@ import stat
 
 import pytest
 
-from sitelink import config, nic
+from sitelink import config, networkd, nic
 
 NETWORK = "/etc/systemd/network/05-sitelink-eth1.network"
 SYSCTL = "/etc/sysctl.d/60-sitelink-eth1.conf"
@@ -261,3 +261,37 @@ def test_a_plan_without_a_key_is_refused(site, key):
     with pytest.raises(config.ConfigError) as error:
         site.change(data)
     assert key in str(error.value)
+
+
+def networkd_plan(**changes):
+    return dict(plan(**changes), network=NETWORK, nics=["eth1"])
+
+
+def test_a_file_that_networkd_does_not_go_by_is_taken_back_with_the_reason(site, monkeypatch):
+    monkeypatch.setattr(networkd, "pending", lambda nics, execute, root: [])
+    monkeypatch.setattr(
+        networkd, "wrong_file", lambda name, wanted, root, wait: "%s is not what %s goes by" % (wanted, name)
+    )
+    with pytest.raises(nic.NicError) as error:
+        site.change(networkd_plan())
+    assert NETWORK + " is not what eth1 goes by" in str(error.value) and "is back" in str(error.value)
+    assert site.files() == {} and not os.path.exists(config.lib_path("nic", "eth1", "json"))
+    monkeypatch.setattr(networkd, "wrong_file", lambda name, wanted, root, wait: None)
+    assert site.change(networkd_plan())[0] == ["write " + NETWORK]
+
+
+def test_a_change_of_others_that_waits_is_told_before_anything_is_touched(site, monkeypatch):
+    waiting = ["eth0 waits"]
+    monkeypatch.setattr(networkd, "pending", lambda nics, execute, root: waiting if nics == ["eth1"] else [])
+    monkeypatch.setattr(networkd, "wrong_file", lambda name, wanted, root, wait: None)
+    for dry in (True, False):
+        with pytest.raises(nic.NicError) as error:
+            site.change(networkd_plan(), dry=dry)
+        assert "eth0 waits" in str(error.value)
+        assert site.said == [] and site.files() == {}
+    waiting.clear()
+    assert site.change(networkd_plan())[0] == ["write " + NETWORK]
+    site.keep()
+    # Nothing to do is nothing to refuse.
+    waiting.append("eth0 waits")
+    assert site.change(networkd_plan()) == ([], [])

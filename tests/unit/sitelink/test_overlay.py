@@ -49,3 +49,42 @@ def test_what_forbids_a_route(network, blocking):
     routes = [connected("192.168.1.0/24", 2), connected("10.23.64.0/20", 3)]
     found = overlay.conflict(ipaddress.IPv4Network(network), routes, 3)
     assert (found.dst if found else None) == blocking
+
+
+class Kernel:
+    """A site with these NICs, by index from 1, and these connected prefixes."""
+
+    def __init__(self, names, routes):
+        self.names, self.connected = names, routes
+
+    def links(self):
+        return [netlink.Link(index, name, True, True, 1500) for index, name in enumerate(self.names, 1)]
+
+    def link(self, name):
+        return next((item for item in self.links() if item.name == name), None)
+
+    def routes(self, table, protocol=None, oif=None):
+        return [connected(dst, self.names.index(nic) + 1) for dst, nic in self.connected]
+
+
+@pytest.mark.parametrize(
+    "dst, nic, words",
+    [
+        ("192.168.11.0/24", "eth0", ["192.168.11.0/24", "eth0", "wireguard_mesh_network"]),
+        ("192.168.8.0/21", "docker0", ["192.168.8.0/21", "docker0", "wireguard_mesh_network"]),
+        ("192.168.11.128/25", "eth2", ["eth2", "wireguard_mesh_network"]),
+        ("192.168.2.0/24", "eth2", ["site-b", "192.168.2.0/24", "wireguard_mesh_lan_subnets"]),
+        ("192.168.2.64/26", "eth2", ["site-b", "192.168.2.64/26", "wireguard_mesh_lan_subnets"]),
+        ("192.168.2.64/26", "docker0", None),  # told as a warning
+        ("192.168.3.0/24", "eth0", None),
+        ("192.168.11.0/24", "wg0", None),  # the overlay itself
+        ("192.168.11.0/24", "eth1", None),  # not configured yet; a lease like this is refused by another rule
+    ],
+)
+def test_what_the_mesh_would_cut_off(dst, nic, words):
+    peers = [config.MeshPeer("site-b", "kb", "192.168.11.2", ["192.168.11.2/32", "192.168.2.0/24"], None, [], False)]
+    cfg = config.MeshConfig("m", "site-a", "wg0", "eth1", [], 22000, 305, 1420, 25, ["192.168.11.1/24"], [], "", peers)
+    kernel = Kernel(["lo", "eth0", "eth1", "eth2", "docker0", "wg0"], [("192.168.1.0/24", "eth0"), (dst, nic)])
+    found = overlay.overlaps(kernel, cfg)
+    assert len(found) == (1 if words else 0)
+    assert all(word in found[0] for word in words or [])

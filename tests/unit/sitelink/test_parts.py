@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The small parts: configuration, state files, log, loop, notification, lookups, echo requests, command line."""
 
+import collections
 import json
 import os
 import signal
@@ -14,7 +15,7 @@ import pytest
 
 from sitelink import cli, config, icmp, log, loop, notify, resolve, state, status
 
-from throwaway import FILES
+from throwaway import FILES, LIMIT
 
 MESH = {
     "mesh": "sitelink", "site": "site-a", "interface": "wg0", "underlay_interface": "eth1", "networks": ["10.0.0.0/7"],
@@ -168,34 +169,46 @@ class TestResolve:
         text = "10.1.1.1     STREAM site-b.lab.test\n10.1.1.1     DGRAM  \n10.2.2.2 RAW\nfe80::1 STREAM\n\njunk\n"
         assert resolve.parse(text) == ["10.1.1.1", "10.2.2.2"]
 
-    def lookup(self, made, tmp_path, monkeypatch, *hosts):
+    def lookup(self, made, tmp_path, monkeypatch, *hosts, timeout=LIMIT, release_after=()):
+        """{host: (addresses, reason)} in the order of the answers. Slow names wait until those of release_after have theirs."""
         path = tmp_path / "getent"
         path.write_text(
             '#!/bin/sh\n[ "$1" = ahostsv4 ] || exit 1\ncase "$2" in\n'
-            'good*) echo "10.1.1.1 STREAM $2";;\nslow*) exec sleep 20;;\n*) exit 2;;\nesac\n'
+            'good*) echo "10.1.1.1 STREAM $2";;\nslow*) until [ -e %s/released ]; do sleep 0.2; done; exit 2;;\n'
+            "*) exit 2;;\nesac\n" % tmp_path
         )
         path.chmod(0o755)
         monkeypatch.setenv("PATH", "%s:%s" % (tmp_path, os.environ["PATH"]))
-        monkeypatch.setattr(resolve, "TIMEOUT", 1)
-        resolver, answers, start = resolve.Resolver(made), {}, time.monotonic()
+        monkeypatch.setattr(resolve, "TIMEOUT", timeout)
+        resolver, answers = resolve.Resolver(made), collections.OrderedDict()
 
         def answered(host, addresses, reason):
-            answers[host] = (addresses, reason, time.monotonic() - start)
+            answers[host] = (addresses, reason)
+            if answers.keys() >= set(release_after):
+                (tmp_path / "released").write_text("")
             if len(answers) == len(hosts):
                 made.stop()
 
         for host in hosts:
             resolver.lookup(host, lambda *answer, host=host: answered(host, *answer))
-        made.after(10, made.stop)
+        made.after(LIMIT, made.stop)
         made.run()
         return answers
 
     def test_a_silent_name_delays_no_other(self, running_loop, tmp_path, monkeypatch):
-        names = ["slow%d" % number for number in range(20)] + ["bad", "good"]
-        answers = self.lookup(running_loop, tmp_path, monkeypatch, *names)
-        assert answers["good"][0] == ["10.1.1.1"] and answers["good"][2] < 0.9
+        slow = ["slow%d" % number for number in range(20)]
+        answers = self.lookup(running_loop, tmp_path, monkeypatch, *slow, "bad", "good", release_after=["bad", "good"])
+        assert set(list(answers)[:2]) == {"bad", "good"} and len(answers) == 22
+        assert answers["good"][0] == ["10.1.1.1"]
         assert answers["bad"][0] == [] and "bad has no IPv4 address" in answers["bad"][1]
-        assert "did not answer for slow3 within 1 s" in answers["slow3"][1] and answers["slow3"][2] < 3
+
+    def test_a_silent_name_is_given_up(self, running_loop, tmp_path, monkeypatch):
+        answers = self.lookup(
+            running_loop, tmp_path, monkeypatch, "slow1", "slow2", timeout=0.2, release_after=["never"]
+        )
+        (tmp_path / "released").write_text("")
+        assert [addresses for addresses, _ in answers.values()] == [[], []]
+        assert all("did not answer for slow%d within" % number in answers["slow%d" % number][1] for number in (1, 2))
 
     def test_more_names_than_children(self, running_loop, tmp_path, monkeypatch):
         monkeypatch.setattr(resolve, "AT_ONCE", 3)
@@ -217,14 +230,18 @@ class TestIcmp:
         data = struct.pack("!BBHHH", 8, 0, 0, 1, 2) + b"odd"
         assert icmp.checksum(data[:2] + struct.pack("!H", icmp.checksum(data)) + data[4:]) == 0
 
-    def test_ping(self, namespaces):
+    def test_ping(self, namespaces, monkeypatch):
         namespace = namespaces()
         namespace.sh("ip addr add 192.168.11.1/24 dev lo; ip addr add 192.168.11.2/24 dev lo")
         with namespace.entered():
-            start = time.monotonic()
-            found = icmp.ping(["192.168.11.1", "192.168.11.2"], "lo")
-            assert time.monotonic() - start < 0.5  # no waiting when all have answered
-            assert all(0 <= value < 500 for value in found.values()) and len(found) == 2
+            with monkeypatch.context() as patch:
+                waited, select = [], icmp.select.select
+                patch.setattr(
+                    icmp.select, "select", lambda *args: waited.append(select(*args)[0]) or (waited[-1], [], [])
+                )
+                found = icmp.ping(["192.168.11.1", "192.168.11.2"], "lo", LIMIT)
+            assert waited and all(waited)  # no waiting when all have answered
+            assert all(value >= 0 for value in found.values()) and len(found) == 2
             assert icmp.ping(["192.168.11.2", "203.0.113.1"], "lo", 0.2)["203.0.113.1"] is None
             assert icmp.ping([], "lo") == {}
             with icmp.Echo("lo") as echo:
@@ -244,7 +261,7 @@ class TestIcmp:
                 monkeypatch.setattr(icmp.time, "time", lambda ahead=ahead: now() + ahead)
                 found = icmp.clocks(["192.168.11.1", "192.168.11.2"], "lo")
                 assert sorted(found) == ["192.168.11.1", "192.168.11.2"]
-                assert all(abs(seconds - shown) < 2 for seconds in found.values())
+                assert all(abs(seconds - shown) < 30 for seconds in found.values())
             assert icmp.clocks(["203.0.113.1"], "lo", 0.2) == {} and icmp.clocks([], "lo") == {}
             with icmp.Clock("lo") as clock:
                 reply = b"\x45" + b"\0" * 19 + struct.pack("!BBHHH", 14, 0, 0, clock._id, 0) + clock._token

@@ -528,7 +528,7 @@ events = st.lists(
 )  # fmt: skip
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(events, st.integers(0, 1000))
 def test_whatever_happens(events, seed):
     """Invariants over any sequence: who was alive at the observation is never touched, what is tried lies in the underlay

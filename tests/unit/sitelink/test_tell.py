@@ -9,7 +9,7 @@ import struct
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from sitelink import peers, tell
+from sitelink import mesh, peers, tell
 
 addresses = st.ip_addresses(v=4).map(str)
 endpoints = st.tuples(addresses, st.integers(1, 65535)).map("%s:%d".__mod__)
@@ -101,7 +101,7 @@ def test_a_peer_that_floods_is_heard_a_little_and_the_others_as_ever():
     assert limit.allows("192.168.11.2", 111)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.lists(st.binary(max_size=1500), max_size=10))
 def test_post_takes_from_known_peers_and_the_fixed_port_only(packets):
     right, wrong = (socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(2))
@@ -120,3 +120,29 @@ def test_post_takes_from_known_peers_and_the_fixed_port_only(packets):
             assert post.receive({"127.0.0.3"}, tell.Limit(), 0) == []
         finally:
             post.close()
+
+
+def test_questions_do_not_keep_a_daemon_awake():
+    """A site that is off is asked for by all others, for as long as it is off."""
+
+    class Daemon(mesh.Daemon):
+        def __init__(self, *messages):
+            self.peers = peers.Peers.__new__(peers.Peers)
+            self.peers.by_address, self.peers.told = {"192.168.11.2": "b"}, lambda *told: False
+            self.peers.news = lambda now: []
+            self.post, self.limit, self.calls = self, None, []
+            self.receive = lambda *limits: [("192.168.11.2",) + tell.parse(message) for message in messages]
+            self.on_post()
+
+        def hurry(self):
+            self.calls.append("hurry")
+
+        def poll(self):
+            self.calls.append("poll")
+
+        def tell_of(self, keys, listeners):
+            self.calls.append("answer")
+
+    question, moved = tell.build(tell.QUESTION, ["192.168.11.3"])[0], tell.build(tell.MOVED)[0]
+    assert Daemon(question, question).calls == ["poll", "answer", "answer"]
+    assert Daemon(question, moved).calls == ["hurry", "poll", "answer", "answer"]

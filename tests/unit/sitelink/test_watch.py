@@ -54,7 +54,7 @@ class Loop:
 def hook(directories):
     """A command that keeps what it was told, and the settings with it."""
     told = str(directories / "told")
-    command = ["/bin/sh", "-c", 'cat > %s; env | grep ^SITELINK_ | sort >> %s' % (told, told)]
+    command = ["/bin/sh", "-c", "cat > %s; env | grep ^SITELINK_ | sort >> %s" % (told, told)]
     return told, dict(SETTINGS, command=command, settle=0, textfile=str(directories / "x" / "sitelink.prom"))
 
 

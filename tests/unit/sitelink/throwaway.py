@@ -20,35 +20,51 @@ FILES = os.path.dirname(os.path.dirname(os.path.abspath(sitelink.__file__)))
 
 # the program with its directories elsewhere: PROGRAM ETC RUN WIREGUARD LIB ARGUMENTS...
 PROGRAM = """
-import sys
+import importlib, json, sys
 sys.path.insert(0, %r)
 from sitelink import config, lease
 config.ETC, config.RUN, config.WIREGUARD, config.LIB = sys.argv[1:5]
 lease.ROOT = config.LIB  # no lease of this machine
+for name, value in json.loads(sys.argv[5]).items():
+    module, _, constant = name.partition(".")
+    module = importlib.import_module("sitelink." + module)
+    getattr(module, constant)  # there is such a one
+    setattr(module, constant, value)
 from sitelink.cli import main
-sys.exit(main(sys.argv[5:]))
+sys.exit(main(sys.argv[6:]))
 """ % (FILES,)
+
+# Seconds: no promise, only the end of a wait that would never end; it costs nothing where a test passes.
+LIMIT = 180
+
+# An hour instead of half a minute or one: what a slow pass would mend at last is no proof that an event was heeded.
+NO_SLOW_PASS = {"gateway.SAFETY_SECONDS": 3600, "firewall.SAFETY_SECONDS": 3600, "mesh.RECONCILE_SECONDS": 3600}
 
 _numbers = itertools.count(1)
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-def wait_for(condition, seconds, what=""):
-    """Poll until condition() is true; return the seconds it took. seconds: what a quiet machine needs at most. A busy one
-    gets up to 10, which is less than the daemons' slow passes, so that those seldom hide an event that nobody heeded."""
-    start = time.monotonic()
-    seconds = max(seconds, min(3 * seconds, 10))
-    while not condition():
-        if time.monotonic() - start > seconds:
-            raise AssertionError("not within %s s: %s" % (seconds, what or condition))
-        time.sleep(0.01)
-    return time.monotonic() - start
+def wait_for(condition, what="", limit=LIMIT):
+    """Poll until condition() is true; returns what it gave. what: for the error, or a function that says it."""
+    deadline, pause = time.monotonic() + limit, 0.01
+    while True:
+        found = condition()
+        if found:
+            return found
+        if time.monotonic() > deadline:
+            what = what() if callable(what) else what
+            raise AssertionError("not within %d s: %s" % (limit, what or condition))
+        time.sleep(pause)
+        pause = min(pause * 1.3, 0.2)  # most conditions start a program: leave something to what is waited for
 
 
 class Namespace:
-    """A network namespace, with directories of its own for configuration and state."""
+    """A network namespace, with directories of its own for configuration and state.
 
-    def __init__(self, directory):
+    constants: of the program, {"module.NAME": value}."""
+
+    def __init__(self, directory, constants=None):
+        self.constants = dict(constants or {})
         self.name = "slt-%d-%d" % (os.getpid(), next(_numbers))
         self.etc, self.run_dir, self.wireguard, self.lib = (
             os.path.join(str(directory), part) for part in ("etc", "run", "wg", "lib")
@@ -63,7 +79,7 @@ class Namespace:
         """Run shell commands inside; return their output."""
         done = subprocess.run(
             ["ip", "netns", "exec", self.name, "sh", "-ec", script],
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, universal_newlines=True, timeout=20,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, universal_newlines=True, timeout=LIMIT,
         )  # fmt: skip
         assert not check or done.returncode == 0, "%s\n%s" % (script, done.stdout)
         return done.stdout
@@ -86,7 +102,7 @@ class Namespace:
         """Run the program to its end; return (exit code, stdout, stderr)."""
         command = self._command(arguments, capabilities)
         done = subprocess.run(
-            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True, timeout=20
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True, timeout=LIMIT
         )
         return done.returncode, done.stdout, done.stderr
 
@@ -106,19 +122,22 @@ class Namespace:
             command = self._command(arguments, "+net_admin,+net_raw")
             with open(name, "w") as file:
                 process = subprocess.Popen(command, stdout=file, stderr=file, env=environ)
-            deadline, said = time.monotonic() + 20, ""
-            while "READY=1" not in said and process.poll() is None and time.monotonic() < deadline:
+            process.log = name
+            self.processes.append(process)
+
+            def ready():
                 with contextlib.suppress(socket.timeout):
-                    said = manager.recv(4096).decode()
-        process.log = name
-        self.processes.append(process)
+                    return "READY=1" in manager.recv(4096).decode()
+                return process.poll() is not None
+
+            wait_for(ready, lambda: "%s is not ready; see %s" % (" ".join(arguments), name))
         return process
 
     def _command(self, arguments, capabilities=None):
         """capabilities: those that root keeps, as setpriv writes them ("" for none); None for all."""
         directories = [self.etc, self.run_dir, self.wireguard, self.lib]
         # -I: neither the environment nor the working directory may help
-        program = [sys.executable, "-I", "-c", PROGRAM] + directories + list(arguments)
+        program = [sys.executable, "-I", "-c", PROGRAM] + directories + [json.dumps(self.constants)] + list(arguments)
         if capabilities is not None:
             kept = ",".join(part for part in ("-all", capabilities) if part)
             program = ["setpriv", "--no-new-privs", "--bounding-set=" + kept, "--inh-caps=" + kept] + program
@@ -133,7 +152,7 @@ class Namespace:
 
     def stop(self, process, number=signal.SIGTERM):
         process.send_signal(number)
-        return process.wait(10)
+        return process.wait(LIMIT)
 
     def destroy(self):
         for process in self.processes:

@@ -35,6 +35,8 @@ from . import (
     wg,
 )
 
+STATUS_FAULT, STATUS_UNKNOWN = 1, 2
+
 
 def main(arguments=None):
     """Run one subcommand. Returns the exit code: 0, 1 with one line on stderr, 2 for wrong usage."""
@@ -97,6 +99,7 @@ def _parser():
     command = commands.add_parser("mesh", help="look after the peers of a WireGuard interface (daemon)")
     command.add_argument("interface", type=_interface)
     command.add_argument("--check", metavar="FILE", help="only say whether this configuration fits the site now")
+    command.add_argument("--connected", metavar="FILE", help="only say whether it would cut the site off from a network")
     command.add_argument(
         "--settle",
         action="store_true",
@@ -126,6 +129,10 @@ def _parser():
     command.add_argument("--json", action="store_true", help="for machines")
     command.add_argument("--probe", action="store_true", help="measure the latency of every peer over the overlay")
     command.set_defaults(run=_status)
+    command.epilog = "The exit code is 0 when all is well, %d when there is a fault, %d when it cannot tell." % (
+        STATUS_FAULT,
+        STATUS_UNKNOWN,
+    )
 
     command = commands.add_parser(
         "doctor",
@@ -219,19 +226,28 @@ def _mesh(options):
         if told:
             exits.remove(netlink.Kernel(), told["table"], told["priority"])
         return 0
-    if not options.check:
+    if not options.check and not options.connected:
         return mesh.run(options.interface)
-    kernel, cfg = netlink.Kernel(), config.load_mesh(options.interface, options.check)
-    refusals = overlay.refusals(kernel, cfg) + ["%s: %s" % (cfg.site, fault) for fault in exits.refusals(kernel, cfg)]
+    kernel, cfg = netlink.Kernel(), config.load_mesh(options.interface, options.check or options.connected)
+    if options.connected:
+        refusals = overlay.overlaps(kernel, cfg)
+    else:
+        refusals = overlay.refusals(kernel, cfg) + ["%s: %s" % (cfg.site, fault) for fault in exits.refusals(kernel, cfg)]
     if refusals:
         raise config.ConfigError("; ".join(refusals))
     return 0
 
 
 def _status(options):
-    result = status.collect(options.probe)
+    try:
+        result = status.collect(options.probe)
+    except (OSError, config.ConfigError, nftables.NftError, wg.WgError) as error:
+        log.log(log.ERROR, "sitelink: the status cannot be told: %s" % error)
+        return STATUS_UNKNOWN
     print(json.dumps(result, indent=1, ensure_ascii=False) if options.json else status.render(result))
-    return 0
+    if os.geteuid() != 0:
+        return STATUS_UNKNOWN
+    return STATUS_FAULT if result["faults"] else 0
 
 
 def _doctor(options):

@@ -16,6 +16,7 @@ from . import config, dns, exits, handover, icmp, lease, log, netlink, overlay, 
 from .loop import Loop
 from .peers import Peers
 from .resolve import Questions, Resolver
+from .revive import Revive
 
 RECONCILE_SECONDS = 60
 RETRY_SECONDS = 2  # after wg or the kernel failed
@@ -83,6 +84,7 @@ class Daemon:
         self.peers.restore(saved.get("peers") or {})
         self.exits = exits.Exits(loop, self.kernel, time.monotonic, self.exit_changed, self.doubt, saved.get("exit") or {})
         self.exits.configure(self.plan)
+        self.revive = Revive(loop, cfg.interface, lambda: self.kernel.link(cfg.interface) is None)
         self.way = tuple(saved.get("way") or ()) or None  # the last one there was
         self.cut = self.way is None  # there is none now
         loop.watch(self.events, self.on_events)
@@ -155,10 +157,13 @@ class Daemon:
             self.exits.apply()
         if index is None:
             self.faults.append(
-                "%s %s; start it with: systemctl start wg-quick@%s"
+                "%s %s; start it with: systemctl restart wg-quick@%s"
                 % (self.cfg.interface, "does not exist" if link is None else "is down", self.cfg.interface)
             )
+            if link is None:
+                self.revive.missing()
         else:
+            self.revive.present()
             try:
                 self.faults, self.peer_faults, self.conf = overlay.reconcile(
                     self.kernel, self.plan, link, self.handover, self.exits.address

@@ -14,13 +14,13 @@ import subprocess
 import tempfile
 from collections import namedtuple
 
-from . import config, cut, log, state
+from . import config, cut, log, networkd, state
 
 SHOWN = 600  # characters of what a failed command said
 
-# files: {path: (mode, text)}; up, down, gone, rescue: lists of argv, see the role's vars.
-# A command whose program has a "-" before it may fail.
-Setup = namedtuple("Setup", "backend files up down gone rescue revert_after raw")
+# files: {path: (mode, text)}; up, down, gone, rescue: lists of argv, network: a path, see the role's vars. nics: the names of all NICs
+# that it configures. A command whose program has a "-" before it may fail.
+Setup = namedtuple("Setup", "backend files up down gone rescue network nics revert_after raw")
 
 
 class NicError(config.ConfigError):
@@ -47,6 +47,8 @@ def _setup(data):
         down=data["down"],
         gone=data["gone"],
         rescue=data["rescue"],
+        network=str(data.get("network", "")),
+        nics=list(data.get("nics", [data["interface"]])),
         revert_after=int(data["revert_after"]),
         raw=data,
     )
@@ -59,6 +61,7 @@ class Nic:
         self.interface = interface
         self.root = root  # of tests
         self.execute = execute or run
+        self.wait = networkd.WAIT
         self.record = config.lib_path("nic", interface, "json")
         self.pending = config.lib_path("nic", interface, "pending.json")
         self.unit = "sitelink-nic-%s-revert" % interface
@@ -84,9 +87,11 @@ class Nic:
         take = [path for path in take if os.path.lexists(self.root + path)]
         parts = {path: self._without(path) for path in shared}
         changes = self._changes(previous, target, record, take, parts)
+        if not changes and not dry and target and target.raw != record.get("applied"):
+            state.write_json(self.record, dict(record, applied=target.raw), 0o600)  # other commands, same files
+        if changes:
+            self._refuse_to_apply_what_others_changed(target or previous)
         if dry or not changes:
-            if not changes and not dry and target and target.raw != record.get("applied"):
-                state.write_json(self.record, dict(record, applied=target.raw), 0o600)  # other commands, same files
             return changes
         touched = set(record.get("kept", {})) | set(take) | set(parts)
         for setup in (previous, target):
@@ -200,8 +205,17 @@ class Nic:
             made = sorted({*made, *missing}, reverse=True)
             state.write_json(self.record, {"applied": target.raw, "kept": kept, "left": left, "made": made}, 0o600)
             self._run(target.up)
+            wrong = networkd.wrong_file(self.interface, target.network, self.root, self.wait) if target.network else None
+            if wrong:
+                raise NicError(wrong)
         elif os.path.exists(self.record):
             os.unlink(self.record)
+
+    def _refuse_to_apply_what_others_changed(self, setup):
+        """networkd reads all files at once: a change that waits there could cut the NIC that Ansible came in by."""
+        waiting = networkd.pending(setup.nics, self.execute, self.root) if setup and setup.network else []
+        if waiting:
+            raise NicError("%s is not configured yet: %s" % (self.interface, "; ".join(waiting)))
 
     def _run(self, commands, tolerant=False):
         for argv in commands:

@@ -168,8 +168,37 @@ def refusals(kernel, cfg):
             "%s: wireguard_mesh_underlay_mtu: %s has an MTU of %d, into which the overlay's %d does not fit; write %d there"
             % (cfg.site, cfg.underlay_interface, underlay.mtu, cfg.mtu, underlay.mtu)
         )
+    leased = [route for route in connected if route.oif == underlay_index]
     for network, peer in wanted_prefixes(cfg, cfg.addresses).items():
-        blocking = conflict(network, connected, underlay_index)
+        blocking = conflict(network, leased, underlay_index)
+        if blocking is not None:
+            found.append("%s: %s (wireguard_mesh_lan_subnets): %s" % (cfg.site, peer.name, _blocked(network, blocking)))
+    return found + overlaps(kernel, cfg)
+
+
+def overlaps(kernel, cfg):
+    """What the site is connected to, declared or not, and the mesh would take away: the firewall drops the addresses of the
+    overlay on every other NIC. The underlay NIC, which may not be configured yet, does not count. A list of sentences.
+    """
+    link = kernel.link(cfg.interface)
+    connected, underlay_index = _connected(kernel, cfg, link.index if link else None)
+    names = {item.index: item.name for item in kernel.links()}
+    others = [route for route in connected if route.oif != underlay_index]
+    found = []
+    for item in cfg.addresses:
+        overlay = ipaddress.ip_interface(item).network
+        for route in others if overlay.version == 4 else ():
+            if overlay.overlaps(ipaddress.IPv4Network(route.dst)):
+                found.append(
+                    "%s: wireguard_mesh_network: the overlay %s overlaps %s, to which this site is connected by %s, and would cut it "
+                    "off; write another prefix in group_vars/all, one that no LAN and no virtual network of a site has, and addresses "
+                    "of it in the host_vars of all sites" % (cfg.site, overlay, route.dst, names.get(route.oif, "a NIC"))
+                )
+    for network, peer in wanted_prefixes(cfg, cfg.addresses).items():
+        real = [route for route in others if not VIRTUAL.match(names.get(route.oif, ""))]
+        blocking = conflict(network, others, None) or next(
+            (route for route in real if network.overlaps(ipaddress.IPv4Network(route.dst))), None
+        )
         if blocking is not None:
             found.append("%s: %s (wireguard_mesh_lan_subnets): %s" % (cfg.site, peer.name, _blocked(network, blocking)))
     return found

@@ -103,7 +103,7 @@ def _mesh(kernel, interface, probe, result):
     if os.geteuid() != 0:
         reasons.append("only root can read %s; run: sudo sitelink status" % interface)
     elif kernel.link(interface) is None:
-        reasons.append("%s does not exist; start it with: systemctl start wg-quick@%s" % (interface, interface))
+        reasons.append("%s does not exist; start it with: systemctl restart wg-quick@%s" % (interface, interface))
     else:
         try:
             device = wg.show(interface)

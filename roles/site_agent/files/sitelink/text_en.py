@@ -135,7 +135,7 @@ TEXT = {
         ),
         "wireguard_none": (
             "The WireGuard interface {interface} does not exist.",
-            "Start it: systemctl start wg-quick@{interface}. If that fails: systemctl status wg-quick@{interface}.",
+            "Start it: systemctl restart wg-quick@{interface}. If that fails: systemctl status wg-quick@{interface}.",
         ),
         "wireguard_daemon": (
             "The daemon that looks after the peers of {interface} does not run.",

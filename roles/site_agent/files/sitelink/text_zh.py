@@ -131,7 +131,7 @@ TEXT = {
         ),
         "wireguard_none": (
             "WireGuard 接口 {interface} 不存在。",
-            "启动它：systemctl start wg-quick@{interface}。如果失败：systemctl status wg-quick@{interface}。",
+            "启动它：systemctl restart wg-quick@{interface}。如果失败：systemctl status wg-quick@{interface}。",
         ),
         "wireguard_daemon": (
             "照看 {interface} 的对端的守护进程没有运行。",

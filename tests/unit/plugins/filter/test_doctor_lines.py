@@ -28,10 +28,15 @@ def test_one_line_for_each_fault_from_the_bottom_up():
         "site-013, site-077", "site-007", "site-001, site-002, site-003 and 72 more",
         "site-001, site-002, site-003 and 72 more", "site-023", "site-042",
     ]  # fmt: skip
-    assert lines[0] == "site-013, site-077: No answer: the controller cannot reach this site, or site.yml has not run on it."
+    assert (
+        lines[0]
+        == "site-013, site-077: No answer: the controller cannot reach this site, or site.yml has not run on it."
+    )
     assert lines[1].startswith("site-007: [dhcp] eth1 has a link, but no address") and "make it anew" in lines[1]
     chinese = doctor_lines(said(80), "zh")
-    assert len(chinese) == len(lines) and chinese[2].startswith("site-001, site-002, site-003 等另外 72 个站点: [peer] ")
+    assert len(chinese) == len(lines) and chinese[2].startswith(
+        "site-001, site-002, site-003 等另外 72 个站点: [peer] "
+    )
 
 
 @pytest.mark.parametrize(("told", "options", "words"), [

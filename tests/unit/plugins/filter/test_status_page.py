@@ -40,7 +40,10 @@ def test_a_site_that_is_off_is_told_once_and_is_no_fault_of_the_others():
     data = generated.sites(14)
     page = status_page({name: json.dumps(told) for name, told in data.items()})
     assert page.count("site-013 is not reached at all") == 1
-    assert page.count('class="card ok"') == 12 and page.count('class="card unknown"') == page.count('class="card bad"') == 1
+    assert (
+        page.count('class="card ok"') == 12
+        and page.count('class="card unknown"') == page.count('class="card bad"') == 1
+    )
     assert page.count('fill="var(--bad)"') == 2  # it, and the one with a fault of its own
     peer = next(item for item in data["site-002"]["status"]["mesh"][0]["peers"] if item["name"] == "site-013")
     peer["alive"] = True  # then the way to it is at fault

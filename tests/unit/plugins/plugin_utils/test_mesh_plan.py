@@ -63,6 +63,7 @@ def test_a_right_inventory(mesh):
         "exit": None,
         "exit_for": [],
         "external_endpoint": None,
+        "firewall_allow": [],
         "interface": "wg0",
         "keepalive": 25,
         "key_generation": 1,
@@ -238,6 +239,14 @@ def test_missing(mesh, variable):
     assert faults(mesh.without("site-b", variable)) == [("site-b", variable)]
 
 
+def test_a_misspelt_variable_is_a_missing_one(mesh):
+    """Both guides quote it, see tests/inventory/test_slips.py."""
+    text = message(
+        mesh.spoil("site-a", wireguard_mesh_adress="192.168.11.1").without("site-a", "wireguard_mesh_address")
+    )
+    assert text.startswith("site-a: wireguard_mesh_address is missing.")
+
+
 def test_alidns_needs_its_id(mesh):
     assert faults(mesh.spoil("site-b", ddns_provider="alidns")) == [("site-b", "ddns_id")]
     assert faults(mesh.spoil("site-b", ddns_id="LTAI-1")) == []
@@ -383,6 +392,12 @@ def test_free_addresses_are_suggested_once(mesh):
     [
         ("wireguard_mesh_address", "１92.168.11.2", "FULLWIDTH DIGIT ONE"),
         ("wireguard_mesh_address", "192.168.11，2", "Write 192.168.11.2,"),
+        # both guides quote it, see tests/inventory/test_slips.py
+        (
+            "wireguard_mesh_address",
+            "192。168。11。1",
+            "Write 192.168.11.1, with the keyboard in English (half-width) mode.",
+        ),
         ("wireguard_mesh_address", "192.168.11.2/24", "192.168.11.2."),
         ("wireguard_mesh_lan_subnets", ["192.168.2.7/24"], "192.168.2.0/24"),
         ("wireguard_mesh_lan_subnets", "192.168.2.0/24", "[192.168.2.0/24]"),
@@ -816,7 +831,9 @@ def test_exits_that_cannot_be(mesh, site, variable, value):
 
 def test_an_exit_needs_its_firewall_and_its_own_broadband(mesh):
     assert faults(exits(mesh).spoil("site-a", tr069_firewall_state="absent")) == [("site-a", "wireguard_mesh_exit_for")]
-    mesh.spoil("site-a", tr069_firewall_state="present", wireguard_mesh_exits=["site-c"], wireguard_mesh_exit_when="always")
+    mesh.spoil(
+        "site-a", tr069_firewall_state="present", wireguard_mesh_exits=["site-c"], wireguard_mesh_exit_when="always"
+    )
     mesh.spoil("site-c", wireguard_mesh_exit_for=["site-b", "site-a"])
     assert faults(mesh) == [("site-a", "wireguard_mesh_exit_when")]
     assert faults(mesh.spoil("site-a", wireguard_mesh_exit_when="broadband_down")) == []
@@ -829,3 +846,44 @@ def test_an_exit_without_a_tunnel_or_without_a_site(mesh):
     for site in ("site-a", "site-c"):
         mesh.spoil(site, wireguard_mesh_exit_for=None)
     assert faults(mesh.spoil("site-b", wireguard_mesh_exits=None)) == [("site-b", "wireguard_mesh_exit_when")]
+
+
+@pytest.mark.parametrize(("host", "refused"), [("192.168.11.77", True), ("192.168.11.2", False), ("10.1.1.1", False), ("b.lan", False)])  # fmt: skip
+def test_a_lan_with_the_prefix_of_the_overlay_is_seen_by_where_ansible_comes_in(mesh, host, refused):
+    mesh.spoil("site-b", ansible_host=host)
+    assert faults(mesh) == ([("site-b", "ansible_host")] if refused else [])
+
+
+@pytest.mark.parametrize(
+    "token",
+    [
+        "\u201ccf-token\u201d",
+        "cf token",
+        "cf-to\u200bken",
+        "\u8bf7\u586b\u5199\u4ee4\u724c",
+        "cf-token\u3000",
+        "cf\ttoken",
+    ],
+)
+@pytest.mark.parametrize("variable", ["ddns_token", "ddns_id"])
+def test_a_credential_that_no_header_can_carry_is_refused_and_not_quoted(mesh, variable, token):
+    given = {"ddns_provider": "alidns", "ddns_id": "LTAI-of-b", "ddns_token": "secret-of-b", variable: token}
+    mesh.spoil("site-b", **given)
+    if token.strip() == "cf-token":
+        assert faults(mesh) == []
+        return
+    assert faults(mesh) == [("site-b", variable)]
+    assert token not in message(mesh) and "Paste it again" in message(mesh)
+
+
+@pytest.mark.parametrize(("ports", "refused"), [(["21990-22010"], True), ([22000], True), (["22001-22010"], False)])
+def test_wireguards_own_port_in_a_range_is_seen(mesh, ports, refused):
+    mesh.spoil("site-b", tr069_firewall_allow=[{"protocol": "udp", "ports": ports}])
+    assert faults(mesh) == ([("site-b", "tr069_firewall_allow")] if refused else [])
+
+
+def test_sources_that_are_left_empty_are_the_whole_underlay(mesh):
+    mesh.spoil("site-b", tr069_firewall_allow=[{"protocol": "tcp", "ports": [443], "sources": None}])
+    plan = build(mesh)
+    assert plan["problems"] == []
+    assert plan["sites"]["site-b"]["firewall_allow"] == [{"protocol": "tcp", "ports": ["443"], "sources": []}]

@@ -41,7 +41,7 @@ def inventories(draw, wrong=False):
     return hostvars
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(inventories())
 def test_symmetric_complete_and_without_overlap(hostvars):
     plan = _mesh_plan.build(hostvars, hostvars)
@@ -62,7 +62,7 @@ def test_symmetric_complete_and_without_overlap(hostvars):
         assert not any(one.overlaps(other) for one, other in itertools.combinations(allowed, 2))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(inventories(wrong=True), st.randoms(use_true_random=False))
 def test_the_order_of_the_inventory_does_not_matter_and_nothing_raises(hostvars, random):
     shuffled = list(hostvars)
@@ -72,7 +72,7 @@ def test_the_order_of_the_inventory_does_not_matter_and_nothing_raises(hostvars,
     assert SECRET not in plan
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.dictionaries(st.sampled_from(sorted(_mesh_plan.DEFAULTS)), odd | networks | addresses, max_size=6))
 def test_any_value_is_a_plan_or_a_problem(variables):
     hostvars = {"a": variables, "b": {}}
@@ -100,7 +100,7 @@ def chosen(draw):
     return hostvars
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(chosen(), st.randoms(use_true_random=False))
 def test_each_pair_is_whole_or_not_there(hostvars, random):
     plan = _mesh_plan.build(hostvars, hostvars)

@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Templates go by the value that was checked, not by the words that the inventory has: `no` in an INI file is text."""
+
+import json
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parents[3]
+PLAY = f"""
+- hosts: sites
+  gather_facts: false
+  vars_files: [{ROOT}/roles/tr069_firewall/defaults/main.yml, {ROOT}/roles/tr069_firewall/vars/main.yml]
+  tasks:
+    - ansible.builtin.import_tasks: {ROOT}/roles/wireguard_mesh/tasks/preflight.yml
+    - ansible.builtin.template:
+        src: {ROOT}/roles/{{{{ item }}}}.j2
+        dest: "{{{{ playbook_dir }}}}/{{{{ inventory_hostname }}}}-{{{{ item | basename }}}}"
+        mode: "0600"
+      loop: [tr069_firewall/templates/firewall.nft, tr069_firewall/templates/firewall.json, wireguard_mesh/templates/sysctl.conf]
+"""
+INVENTORY = """
+[sites]
+{lines}
+[sites:vars]
+ansible_connection=local
+ansible_python_interpreter={python}
+wireguard_mesh_interface=wg0
+wireguard_mesh_secret=a-mesh-secret-for-tests-that-is-long-enough
+ddns_token=a-token-for-tests
+"""
+WORDS = {"a": "true", "b": "yes", "c": "on", "d": "True", "e": "false", "f": "no", "g": "off", "h": "False"}
+FORWARDING = {"a", "b", "c", "d"}
+
+
+@pytest.fixture(scope="module")
+def rendered(tmp_path_factory):
+    """{site: {file: text}} of sites that say the same in the words of an INI inventory."""
+    directory = tmp_path_factory.mktemp("rendered")
+    lines = [
+        f"site-{name} wireguard_mesh_address=192.168.11.{number} ddns_hostname=site-{name}.example.com "
+        f"wireguard_mesh_lan_subnets='[\"192.168.{number}.0/24\"]' wireguard_mesh_lan_gateway={word}"
+        for number, (name, word) in enumerate(WORDS.items(), 1)
+    ]
+    (directory / "hosts.ini").write_text(INVENTORY.format(lines="\n".join(lines), python=sys.executable))
+    (directory / "play.yml").write_text(PLAY)
+    done = subprocess.run(
+        ["ansible-playbook", "-i", directory / "hosts.ini", directory / "play.yml"], text=True, capture_output=True, cwd=ROOT
+    )
+    assert done.returncode == 0, done.stdout
+    names = ("firewall.nft", "firewall.json", "sysctl.conf")
+    return {site: {name: (directory / f"site-{site}-{name}").read_text() for name in names} for site in WORDS}
+
+
+@pytest.mark.parametrize("site", WORDS)
+def test_a_site_that_says_no_does_not_forward(rendered, site):
+    files = rendered[site]
+    forwards = site in FORWARDING
+    assert ("net.ipv4.ip_forward = 1" in files["sysctl.conf"]) == forwards
+    number = 1 + list(WORDS).index(site)
+    lan = files["firewall.nft"].partition("set lan_ip {")[2].partition("}")[0]
+    assert (f"192.168.{number}.0/24" in lan) == forwards
+    assert json.loads(files["firewall.json"])["lan_subnets"] == ([f"192.168.{number}.0/24"] if forwards else [])
