@@ -5,6 +5,7 @@ import collections
 import json
 import os
 import pathlib
+import re
 import shutil
 import sys
 
@@ -54,8 +55,18 @@ def told(done, shape):
     counts = recap(done)[site]
     if counts["failed"] == counts["unreachable"] == 0:
         return ""
-    parts = [part for part in done.stdout.split("\n\n") if f"[{site}]: F" in part or f"[{site}]: U" in part]
-    return "\n".join(parts)[-3000:] or done.stdout[-3000:]
+    said = re.findall(rf"^(?:fatal|failed): \[{site}\].*(?:\n .*)*", done.stdout, re.MULTILINE)
+    return "\n".join(said)[-3000:] or done.stdout[-3000:]
+
+
+def strays(routes):
+    """The routes of the main table that the carrier asked for: an address brings that of its own prefix alone."""
+    return [route for route in routes if " dev eth1 " in route and " proto kernel " not in route]
+
+
+def not_served(seen, shape):
+    """Why the first run did not do for this site what it is for; empty where it did."""
+    return told(seen.first, shape) or "\n".join(strays(seen.applied[shape]["routes4"]))
 
 
 @pytest.fixture(scope="session")
