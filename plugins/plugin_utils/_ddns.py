@@ -188,6 +188,8 @@ class _Entry:
                 self._fault(key, fault)
         ttl = self._value("ttl", validation.integer(0, 86400), given.get("ttl") or 0, 0)
         entry["ttl"] = ttl or TTLS.get(name, 600)
+        if not isinstance(entry["line"], (str, int, type(None))):
+            self._fault("line", "must be text, the name that the provider has for the line, such as default.")
         if entry["endpoint"] is not None:
             if name in _WITHOUT_ENDPOINT:
                 self._fault("endpoint", f"must be left out with {name}: ddns_id is its URL.")

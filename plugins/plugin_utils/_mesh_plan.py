@@ -12,7 +12,7 @@ import typing as t
 from collections.abc import Iterable, Iterator, Mapping
 
 from ansible.module_utils.common.text.converters import to_text
-from ansible_collections.sitelink.tr069.plugins.plugin_utils import _ddns
+from ansible_collections.sitelink.tr069.plugins.plugin_utils import _ddns, _specs
 from ansible_collections.sitelink.tr069.plugins.plugin_utils import _validation as validation
 from ansible_collections.sitelink.tr069.plugins.plugin_utils._keys import MeshKeys, public_key
 from ansible_collections.sitelink.tr069.plugins.plugin_utils._libraries import IPAddress, IPNetwork
@@ -157,6 +157,29 @@ _DDNS = ("hostname", "provider", "id", "token", "ttl", "line", "extra", "endpoin
          "providers", "interval")  # fmt: skip
 _READERS.update({f"ddns_{key}": lambda value: value for key in _DDNS if f"ddns_{key}" not in _READERS})
 
+# Options of single roles that no other site's plan needs. What is not here is read as its role's definition says.
+_ROLE_READERS: dict[str, t.Callable[[t.Any], t.Any]] = {
+    **dict.fromkeys(
+        ("ddns_interface", "ddns_ipv6_interface", "nic_dhcp_interface", "tr069_firewall_interface", "tr069_gateway_interface",
+         "wireguard_mesh_underlay_interface"),
+        validation.interface,
+    ),
+    **dict.fromkeys(
+        ("ddns_networks", "nic_dhcp_networks", "tr069_firewall_networks", "tr069_gateway_networks",
+         "wireguard_mesh_underlay_networks"),
+        validation.underlay_networks,
+    ),
+    **dict.fromkeys(("tr069_firewall_fwmark", "tr069_gateway_fwmark", "wireguard_mesh_fwmark"), validation.mark),
+    "tr069_gateway_table": validation.routing_table,
+    "tr069_gateway_rule_priority": validation.integer(1, 32765),
+    "nic_dhcp_mtu": validation.integer(576, 9216),
+    "nic_dhcp_vlan_id": validation.integer(0, 4094),
+    "nic_dhcp_vlan_priority": validation.integer(0, 7),
+    "nic_dhcp_vlan_parent": validation.interface,
+    "nic_dhcp_revert_after": validation.integer(30, 3600),
+    "nic_dhcp_lease_timeout": validation.integer(1, 3600),
+}  # fmt: skip
+
 # Never quoted, not even as a template.
 _UNQUOTED = frozenset(
     {
@@ -277,6 +300,21 @@ class _Site:
                 continue
             try:
                 self._values[variable] = _READERS[variable](value)
+            except Fault as fault:
+                self.fault(variable, str(fault))
+
+        for variable in _specs.options():
+            if variable in DEFAULTS or variable not in variables:
+                continue
+            try:
+                given = _plain(variables[variable])
+            except Exception:  # noqa: BLE001 - as above
+                self.fault(variable, self._unresolved(hostvars, variable))
+                continue
+            if given is None or given == "":
+                continue
+            try:
+                _ROLE_READERS.get(variable, _specs.reader(variable))(given)
             except Fault as fault:
                 self.fault(variable, str(fault))
 

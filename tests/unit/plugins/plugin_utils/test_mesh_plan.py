@@ -7,7 +7,7 @@ import pathlib
 
 import jinja2
 import pytest
-from ansible_collections.sitelink.tr069.plugins.plugin_utils import _keys, _mesh_plan, _published
+from ansible_collections.sitelink.tr069.plugins.plugin_utils import _keys, _mesh_plan, _published, _specs
 from right_mesh import SECRET, TOKEN
 
 KEY_1 = base64.b64encode(bytes(range(1, 33))).decode()
@@ -887,3 +887,52 @@ def test_sources_that_are_left_empty_are_the_whole_underlay(mesh):
     plan = build(mesh)
     assert plan["problems"] == []
     assert plan["sites"]["site-b"]["firewall_allow"] == [{"protocol": "tcp", "ports": ["443"], "sources": []}]
+
+
+@pytest.mark.parametrize("variable", sorted(set(_specs.options()) - {"ddns_extra"}))
+def test_no_public_variable_takes_everything(mesh, variable):
+    """Something no variable means: each is judged before any site is reached, whatever role it belongs to."""
+    mesh.spoil("site-b", **{variable: {"a": ["mapping"]}})
+    found = faults(mesh)
+    assert ("site-b", variable) in found or (None, variable) in found, found
+
+
+@pytest.mark.parametrize(
+    ("variable", "wrong"),
+    [
+        ("nic_dhcp_backend", "netplann"),
+        ("nic_dhcp_mtu", 90000),
+        ("nic_dhcp_vlan_id", 5000),
+        ("nic_dhcp_state", "presnt"),
+        ("nic_dhcp_take_over", "perhaps"),
+        ("ddns_install_method", "whee"),
+        ("ddns_verify", "maybe"),
+        ("tr069_firewall_open_in", ["dokcer"]),
+        ("tr069_firewall_open_in", "docker"),
+        ("tr069_gateway_table", 254),
+        ("tr069_gateway_table", "main"),
+        ("tr069_gateway_fwmark", "zero"),
+        ("tr069_gateway_rule_priority", 40000),
+        ("tr069_gateway_source", "lesse"),
+        ("tr069_table", 0),
+        ("tr069_fwmark", 0),
+        ("tr069_rule_priority", 0),
+        ("watch_language", "de"),
+        ("watch_interval", "often"),
+        ("site_agent_install_python", "sure"),
+        ("wireguard_mesh_site_count", -1),
+    ],
+)
+def test_a_slip_in_any_role_is_told_with_the_rest_of_the_inventory(mesh, variable, wrong):
+    mesh.spoil("site-b", **{variable: wrong})
+    assert faults(mesh) == [("site-b", variable)]
+
+
+@pytest.mark.parametrize(
+    ("variable", "right"),
+    [("nic_dhcp_mtu", "1492"), ("nic_dhcp_take_over", "yes"), ("tr069_firewall_open_in", []), ("watch_command", ["/bin/true"]),
+     ("site_agent_python", "/usr/bin/python3"), ("nic_dhcp_mac", "02:00:00:00:00:01"), ("ddns_ca_file", "/etc/ca.pem")],
+)  # fmt: skip
+def test_what_a_role_takes_is_no_slip(mesh, variable, right):
+    mesh.spoil("site-b", **{variable: right})
+    assert faults(mesh) == []
