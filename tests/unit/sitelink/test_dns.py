@@ -287,3 +287,19 @@ def test_no_damage_to_an_answer_raises_or_invents_addresses(data):
     assert answer is None or (answer.outcome == dns.FOUND) == bool(answer.records)
     for address in answer.records if answer else []:
         socket.inet_aton(address)
+
+
+def test_a_resolver_of_a_family_that_this_host_lacks_is_only_unreachable(monkeypatch):
+    """`nameserver fe80::1%eth0` in resolv.conf, and ipv6.disable=1."""
+    real = socket.socket
+
+    def without_ipv6(family=socket.AF_INET, *arguments, **options):
+        if family == socket.AF_INET6:
+            raise OSError(97, "Address family not supported by protocol")
+        return real(family, *arguments, **options)
+
+    monkeypatch.setattr(dns.socket, "socket", without_ipv6)
+    question = dns.Question("fe80::1", "site-a.example.com", "A")
+    assert question.fileno() >= 0
+    assert question.send().outcome == dns.UNREACHABLE
+    question.close()

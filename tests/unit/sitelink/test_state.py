@@ -18,3 +18,10 @@ def test_a_lock_names_its_holder_to_who_does_not_get_it(tmp_path):
 
 def test_nobody_holds_what_is_not_there(tmp_path):
     assert state.holder(str(tmp_path / "none.lock")) == ""
+
+
+def test_what_cannot_be_told_costs_a_daemon_nothing(tmp_path, capsys):
+    (tmp_path / "full").write_text("no directory")
+    assert state.publish(str(tmp_path / "full" / "gateway-eth1.json"), {"state": "ok"}) is False
+    assert "cannot be written" in "".join(capsys.readouterr())
+    assert state.publish(str(tmp_path / "gateway-eth1.json"), {"state": "ok"}) is True

@@ -97,14 +97,21 @@ class Question:
         self._way = (source, interface, mark)
         self._id = struct.unpack("!H", os.urandom(2))[0]
         self.packet = build(self._id, name, kind, recursive)
-        self._error = None
-        self._socket = socket.socket(self._family(), socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
-        self._socket.setblocking(False)
+        self._error = self._socket = None
         try:
+            self._socket = self._new_socket(self._family())
             self._prepare(self._socket)
             self._socket.connect(self.server)
-        except OSError:
+        except OSError:  # a resolver with an IPv6 address on a host without IPv6 is one of these
             self._error = UNREACHABLE
+            if self._socket is None:
+                self._socket = self._new_socket(socket.AF_INET)  # there is something to watch and to close
+
+    @staticmethod
+    def _new_socket(family):
+        made = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
+        made.setblocking(False)
+        return made
 
     def _family(self):
         return socket.AF_INET6 if ":" in self.server[0] else socket.AF_INET

@@ -296,9 +296,9 @@ class Exits:
         use = self.cfg.exit
         resolvers = use.resolvers if use is not None and index is not None else []
         if resolvers or state.read_json(path):
-            state.write_json(path, {"resolvers": resolvers, "index": index})
+            state.publish(path, {"resolvers": resolvers, "index": index})
         elif use is not None:
-            state.write_json(path, {"resolvers": [], "index": None})  # after a boot: to put back what that found
+            state.publish(path, {"resolvers": [], "index": None})  # after a boot: to put back what that found
 
     def report(self):
         """For the daemon's status file, or None."""

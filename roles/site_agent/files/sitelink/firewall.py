@@ -296,7 +296,7 @@ class Daemon:
     def publish(self):
         held = self.owner is not None
         self.loop.notifier.status("%s, restored %d times" % ("held" if held else "watched", self.restored))
-        state.write_json(
+        state.publish(
             config.run_path("firewall", self.cfg.interface, "json"),
             {
                 "held": held,

@@ -397,7 +397,7 @@ class Daemon:
             else:
                 log.log(log.INFO, "%(interface)s has %(address)s/%(prefix)s, gateway %(gateway)s" % found)
         self.loop.notifier.status(self.reason or "%(address)s/%(prefix)s via %(gateway)s" % found)
-        state.write_json(
+        state.publish(
             self.report_path(),
             dict(found, errors=errors, silent=sorted(self.silent), routers=routers, priority=self.cfg.priority),
         )

@@ -186,10 +186,7 @@ class Daemon:
             self.cfg = cfg
             self.peers.update(cfg)
         if self.conf is not None:
-            try:
-                state.write_json(self.keys_path(), self.handover.to_save(), 0o600)
-            except OSError as error:
-                log.log(log.WARNING, "%s cannot be written: %s" % (self.keys_path(), error.strerror))
+            state.publish(self.keys_path(), self.handover.to_save(), 0o600)
 
     def ask_ready(self):
         """While a new key of this site waits: ask whether the peers know it, and use it once all do."""
@@ -456,10 +453,7 @@ class Daemon:
     def save(self):
         """Keep the endpoints that worked for the next boot."""
         self.save_timer = None
-        try:
-            state.write_json(self.disk_path(), {"peers": self.peers.to_remember()})
-        except OSError as error:
-            log.log(log.WARNING, "%s cannot be written: %s" % (self.disk_path(), error.strerror))
+        state.publish(self.disk_path(), {"peers": self.peers.to_remember()})
 
     def act(self, device, now):
         if self.cut:  # WireGuard would spend its one initiation per 5 s on nothing
@@ -561,7 +555,7 @@ class Daemon:
             }
         alive = sum(1 for peer in peers.values() if peer["alive"])
         self.loop.notifier.status("; ".join(reasons) or "%d of %d peers alive" % (alive, len(peers)))
-        state.write_json(
+        state.publish(
             self.status_path(),
             {
                 "interface": self.cfg.interface,

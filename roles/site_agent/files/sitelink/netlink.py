@@ -112,7 +112,9 @@ class Kernel:
         return self._dump(_GETRULE, _ROUTE.pack(socket.AF_INET, 0, 0, 0, 0, 0, 0, 0, 0), _parse_rule)
 
     def lookup(self, address, mark=0):
-        """The route that a packet with this mark to this address takes, or None when there is none."""
+        """The route that a packet with this mark to this IPv4 address takes, or None when there is none."""
+        if ":" in address:  # what somebody set by hand: it does not leave by the underlay
+            return None
         body = _ROUTE.pack(socket.AF_INET, 32, 0, 0, 0, 0, 0, 0, 0)
         body += _attribute(1, socket.inet_aton(address)) + _attribute(16, _U32.pack(mark))
         try:

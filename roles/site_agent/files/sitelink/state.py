@@ -7,6 +7,8 @@ import os
 import tempfile
 import time
 
+from . import log
+
 
 def read_json(path):
     """The object in a file, or {} when there is none (or one from a crash that is not JSON)."""
@@ -21,6 +23,15 @@ def read_json(path):
 def write_json(path, data, mode=0o644):
     """Replace a file in one step, and only when its content changes. Returns whether it was written."""
     return write_text(path, json.dumps(data, indent=1, sort_keys=True, ensure_ascii=False) + "\n", mode)
+
+
+def publish(path, data, mode=0o644):
+    """write_json() by a daemon that has more to do than to tell: a full disk is logged, and costs it nothing else."""
+    try:
+        return write_json(path, data, mode)
+    except OSError as error:
+        log.log(log.WARNING, "%s cannot be written: %s" % (path, error.strerror))
+        return False
 
 
 def write_text(path, text, mode=0o644):
