@@ -108,6 +108,16 @@ def test_a_lan_that_overlaps_the_leased_prefix_is_refused_on_the_site(restored, 
     assert lan in done.stdout and prefix in done.stdout and "wireguard_mesh_lan_subnets" in done.stdout
 
 
+@pytest.mark.parametrize("by_hand", ["wg-quick up wg0", "ip link add wg0 type wireguard || wireguard-go wg0"])
+def test_an_interface_that_was_brought_up_by_hand_is_taken_over_by_its_unit(restored, by_hand):
+    on("site-b", "systemctl stop sitelink-mesh@wg0 wg-quick@wg0")
+    assert on("site-b", by_hand).rc == 0
+    playbook("site", "--limit=site-b")
+    wait_for_the_mesh()
+    assert on("site-b", "systemctl is-active wg-quick@wg0").stdout.strip() == "active"
+    assert recap(playbook("site", "--limit=site-b"))["site-b"]["changed"] == 0
+
+
 LOOK = (
     "ls -R /etc/sitelink /etc/netplan /etc/systemd/network /etc/sysctl.d /run/sitelink; nft list tables;"
     " systemctl list-units --all --plain --no-legend 'sitelink*'; systemctl list-unit-files --no-legend 'sitelink*@*';"
