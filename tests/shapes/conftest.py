@@ -32,7 +32,20 @@ wireguard_mesh_lan_gateway: true
 ddns_hostname: site-d.lab.test
 """,
 }
-Seen = collections.namedtuple("Seen", "first applied second rebooted")
+# What makes each of them one: a command, and what it prints there before the first run.
+SIGNS = {
+    "sudo": ("ls -A /root/.ssh 2>&1; sudo -l -U admin | tail -n 1", ["cannot access", "(ALL : ALL) ALL"]),
+    "bare": (
+        "ls /var/lib/apt/lists | grep -c _Packages; dpkg-query -W nftables wireguard-tools wireguard-go 2>&1",
+        ["0\n", "no packages found matching nftables", "wireguard-tools", "wireguard-go"],
+    ),
+    "cloud": (
+        "networkctl status eth0 eth1 | grep 'Network File'; ip route show default",
+        ["10-netplan-all-eth.network", "default via 192.168.3.1 dev eth0 proto dhcp", "dev eth1 proto dhcp"],
+    ),
+    "networkmanager": ("nmcli -t -f DEVICE,STATE device", ["eth0:connected\n"]),
+}
+Seen = collections.namedtuple("Seen", "fresh first applied second rebooted")
 
 
 def inside(shape, command, check=True):
@@ -59,16 +72,6 @@ def told(done, shape):
     return "\n".join(said)[-3000:] or done.stdout[-3000:]
 
 
-def strays(routes):
-    """The routes of the main table that the carrier asked for: an address brings that of its own prefix alone."""
-    return [route for route in routes if " dev eth1 " in route and " proto kernel " not in route]
-
-
-def not_served(seen, shape):
-    """Why the first run did not do for this site what it is for; empty where it did."""
-    return told(seen.first, shape) or "\n".join(strays(seen.applied[shape]["routes4"]))
-
-
 @pytest.fixture(scope="session")
 def seen(tmp_path_factory):
     """What all tests look at: a first run, a second one, and all sites booted again; with the sites' states between."""
@@ -79,16 +82,15 @@ def seen(tmp_path_factory):
     for shape, text in HOST_VARS.items():
         with (inventory / "host_vars" / f"{SITES[shape]}.yml").open("a") as file:
             file.write(text)
-    try:
-        for shape, site in SITES.items():
-            lab("reinstall", site, "--shape", shape)
-        first = playbook("site", inventory=inventory, check=False, timeout=1800)
-        applied = {shape: snapshot(shape) for shape in SITES}
-        second = playbook("site", "-vvv", "--diff", inventory=inventory, check=False, timeout=1800)
-        lab("reboot", *SITES.values(), "--may-fail", "sitelink-ddns.service")
-        wait_for(lambda: all(snapshot(shape)["routes4"] for shape in SITES))
-        rebooted = {shape: snapshot(shape) for shape in SITES}
-    except AssertionError as error:
-        # An expected failure is none of the lab's.
-        raise RuntimeError(str(error)) from error
-    return Seen(first, applied, second, rebooted)
+    for shape, site in SITES.items():
+        lab("reinstall", site, "--shape", shape)
+    # What its system makes of eth1 by itself is there before the first run, as where both NICs were plugged in at boot.
+    wait_for(lambda: inside("cloud", "ip -o -4 address show dev eth1"))
+    fresh = {shape: inside(shape, command, check=False) for shape, (command, _) in SIGNS.items()}
+    first = playbook("site", inventory=inventory, check=False, timeout=1800)
+    applied = {shape: snapshot(shape) for shape in SITES}
+    second = playbook("site", "-vvv", "--diff", inventory=inventory, check=False, timeout=1800)
+    lab("reboot", *SITES.values(), "--may-fail", "sitelink-ddns.service")
+    wait_for(lambda: all(" dev eth1 " in " ".join(snapshot(shape)["routes4"]) for shape in SITES))
+    rebooted = {shape: snapshot(shape) for shape in SITES}
+    return Seen(fresh, first, applied, second, rebooted)
