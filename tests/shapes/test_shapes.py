@@ -5,7 +5,7 @@ import pytest
 
 from sitelab.shapes import SUDO_PASSWORD
 
-from conftest import OVERLAY, SIGNS, SITES, before, inside, told
+from conftest import OVERLAY, SIGNS, SITES, before, changed, inside, told
 from lab_tests import recap, wait_for
 
 each_shape = pytest.mark.parametrize("shape", SITES)
@@ -24,7 +24,7 @@ def test_the_first_run_comes_to_its_end(seen, shape):
 @each_shape
 def test_the_second_run_changes_nothing(seen, shape):
     assert not told(seen.second, shape), told(seen.second, shape)
-    assert recap(seen.second)[SITES[shape]]["changed"] == 0
+    assert changed(seen.second, shape) == []
 
 
 def test_no_run_prints_the_password_for_sudo(seen):
