@@ -75,7 +75,7 @@ def test_empty_lists_are_filled(install):
     ("said", "cause"),
     [
         ("Failed to lock apt for exclusive operation: ... /var/lib/dpkg/lock", "wait until it has ended"),
-        ("Failed to update apt cache: W:Temporary failure resolving 'deb.debian.org'", "internet access"),
+        ("Failed to update apt cache: W:Temporary failure resolving 'packages.example.net'", "internet access"),
         ("No package matching 'nftables' is available", "No package source of the site has it"),
         ("something nobody has seen", "refuses, in the words below"),
     ],
