@@ -147,3 +147,36 @@ def test_the_table_of_a_site_that_uses_the_exit_loads(net):
     assert "masquerade" not in (directory / "site-b.nft").read_text() + (directory / "site-c.nft").read_text()
     for name in ("site-b", "site-c"):
         exit_.sh(f"nft --check -f {directory}/{name}.nft")
+
+
+def datagrams(receiver, *sent):
+    """What of [(sender, its address, target)] arrives, by index. A connection would not tell: its answer is dropped as well."""
+    with receiver.entered():
+        listener = socket.socket(type=socket.SOCK_DGRAM)
+    with contextlib.closing(listener):
+        listener.bind(("", PORT))
+        listener.settimeout(LIMIT)
+        for index, (sender, source, target) in enumerate((*sent, (receiver, "127.0.0.1", "127.0.0.1"))):
+            with sender.entered(), contextlib.closing(socket.socket(type=socket.SOCK_DGRAM)) as client:
+                client.bind((source, 0))
+                with contextlib.suppress(PermissionError):  # dropped on the way out
+                    client.sendto(bytes([index]), (target, PORT))
+        arrived = []
+        while len(sent) not in arrived:  # the receiver's own, after all others
+            arrived += listener.recv(1)
+        return arrived[:-1]
+
+
+def test_a_stranger_of_the_carrier_reaches_nothing(net):
+    exit_, broadband, _, carrier, _ = net
+    strangers = [(carrier, source, target) for source in ("10.23.0.1", CARRIER) for target in ("10.23.0.5", "192.168.1.2")]
+    assert datagrams(exit_, *strangers, (broadband, "192.168.1.10", "192.168.1.2")) == [len(strangers)]
+    # Nor through the site to its LAN.
+    assert datagrams(broadband, (carrier, CARRIER, "192.168.1.10"), (exit_, "192.168.1.2", "192.168.1.10")) == [1]
+
+
+def test_nothing_goes_out_to_the_carrier_that_was_not_planned(net):
+    exit_, broadband, _, carrier, _ = net
+    broadband.sh(f"ip route add {CARRIER} via 192.168.1.2")
+    sent = ((exit_, "10.23.0.5", CARRIER), (exit_, "192.168.1.2", "10.23.0.1"), (broadband, "192.168.1.10", CARRIER))
+    assert datagrams(carrier, *sent, (carrier, "10.23.0.1", CARRIER)) == [len(sent)]
