@@ -45,7 +45,8 @@ SIGNS = {
     ),
     "networkmanager": ("nmcli -t -f DEVICE,STATE device", ["eth0:connected\n"]),
 }
-Seen = collections.namedtuple("Seen", "fresh first applied second rebooted")
+Seen = collections.namedtuple("Seen", "inventory fresh first applied second rebooted")
+Slip = collections.namedtuple("Slip", "first table second after file")
 
 
 def inside(shape, command, check=True):
@@ -109,4 +110,20 @@ def seen(tmp_path_factory):
     lab("reboot", *SITES.values(), "--may-fail", "sitelink-ddns.service")
     wait_for(lambda: all(" dev eth1 " in " ".join(snapshot(shape)["routes4"]) for shape in SITES))
     rebooted = {shape: snapshot(shape) for shape in SITES}
-    return Seen(fresh, first, applied, second, rebooted)
+    return Seen(inventory, fresh, first, applied, second, rebooted)
+
+
+@pytest.fixture(scope="session")
+def slipped(seen):
+    """A first run beside a netplan file with a slip, another one once that is mended, and what stands after each."""
+    lab("reinstall", SITES["cloud"], "--shape", "cloud")
+    path = "/etc/netplan/90-third-nic.yaml"
+    slip = r"network:\n  ethernets:\n    eth9:\n      adresses: [192.0.2.1/24]\n"
+    inside("cloud", f"umask 077; printf '{slip}' > {path}")
+    argv = (f"--limit={SITES['cloud']}",)
+    first = playbook("site", *argv, inventory=seen.inventory, check=False, timeout=1800)
+    table = inside("cloud", "nft list table inet sitelink_eth1", check=False)
+    inside("cloud", f"sed -i s/adresses/addresses/ {path}")
+    second = playbook("site", *argv, inventory=seen.inventory, check=False, timeout=1800)
+    file = inside("cloud", "networkctl status eth1 | grep 'Network File'", check=False)
+    return Slip(first, table, second, snapshot("cloud"), file)

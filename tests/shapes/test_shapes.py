@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """An operator's first run on systems as they are in the world."""
 
+import re
+
 import pytest
 
 from sitelab.shapes import SUDO_PASSWORD
@@ -55,3 +57,16 @@ def test_it_reaches_the_others_over_the_mesh(seen, shape):
             lambda other=other: " 1 received" in inside(shape, f"ping -c 1 -W 2 {OVERLAY[other]}", check=False),
             lambda other=other: f"{shape} does not reach {other}: {inside(shape, 'sitelink status', check=False)}",
         )
+
+
+# The tests below install the site with the cloud image's files anew.
+def test_a_slip_in_another_file_of_netplan_is_told_and_the_nic_is_closed_by_then(slipped):
+    said = re.sub(r"\s+", " ", told(slipped.first, "cloud"))
+    assert "90-third-nic.yaml" in said and "adresses" in said, said
+    assert "chain nic_in" in slipped.table, slipped.table
+
+
+def test_the_run_after_the_slip_is_mended_goes_through(slipped):
+    assert not told(slipped.second, "cloud"), told(slipped.second, "cloud")
+    assert "sitelink" in slipped.file, slipped.file
+    assert len([route for route in slipped.after["routes4"] if " dev eth1 " in route]) == 1

@@ -28,11 +28,13 @@ class Root:
             file.write(text)
         os.utime(self.path + path, (10**9 - age, 10**9 - age))
 
-    def nic(self, name, network_file="", age=0):
+    def nic(self, name, network_file="", age=0, state="routable"):
         self.nics += 1
         self.write("/sys/class/net/%s/ifindex" % name, "%d\n" % self.nics)
         self.write(
-            "%s/%d" % (networkd.LINKS, self.nics), "ADMIN_STATE=configured\nNETWORK_FILE=%s\n" % network_file, age
+            "%s/%d" % (networkd.LINKS, self.nics),
+            "ADMIN_STATE=configured\nOPER_STATE=%s\nNETWORK_FILE=%s\n" % (state, network_file),
+            age,
         )
 
     def netplan(self, text=TEXT):
@@ -101,7 +103,7 @@ def test_nothing_is_pending_where_all_is_in_force(root):
 
 
 @pytest.mark.parametrize("generated", [{}, {"10-netplan-eth0.network": TEXT + "DHCP=yes\n"},
-                                       {"10-netplan-eth0.network": TEXT, "10-netplan-all-eth.network": "[Match]\n"}])  # fmt: skip
+                                       {"10-netplan-eth0.network": TEXT, "10-netplan-all-eth.network": "[Match]\nName=eth*\n"}])  # fmt: skip
 def test_a_change_in_netplan_that_was_not_applied_is_named(root, generated):
     root.netplan()
     root.generated = generated
@@ -150,3 +152,18 @@ def test_a_new_file_counts_when_it_would_take_the_nic(root, name, match, waits):
     root.nic("eth0", "/etc/systemd/network/20-lan.network", age=50)
     root.write("/etc/systemd/network/" + name, "[Match]\n%s\n\n[Network]\nDHCP=yes\n" % match, age=10)
     assert bool(root.pending()) == waits
+
+
+@pytest.mark.parametrize("state", ["off", "no-carrier", "carrier", "degraded"])
+def test_a_change_for_a_nic_without_an_address_cuts_nobody_off(root, state):
+    root.netplan()
+    root.nic("eth2", state=state)
+    root.generated["10-netplan-eth2.network"] = "[Match]\nName=eth2\n\n[Network]\nAddress=192.168.9.2/24\n"
+    root.write("/etc/systemd/network/10-eth2.network", "[Match]\nName=eth2\n", age=-10)
+    assert root.pending() == []
+
+
+def test_one_for_a_nic_that_is_not_there_neither(root):
+    root.netplan()
+    root.generated["10-netplan-eth9.network"] = "[Match]\nName=eth9\n"
+    assert root.pending() == []

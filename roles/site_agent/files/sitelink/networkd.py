@@ -22,14 +22,23 @@ WAIT = 30  # seconds that networkd may take to say by what it configures a NIC
 
 def file_of(nic, root=""):
     """The path of the file by which networkd configures the NIC, empty when by none. Raises nothing."""
+    return _state(nic, "NETWORK_FILE", root)
+
+
+def _state_file(nic, root):
+    """Raises OSError."""
+    with open("%s/sys/class/net/%s/ifindex" % (root, nic)) as file:
+        return "%s%s/%s" % (root, LINKS, file.read().strip())
+
+
+def _state(nic, key, root):
+    """What networkd's state file of the NIC says, empty when nothing."""
     try:
-        with open("%s/sys/class/net/%s/ifindex" % (root, nic)) as file:
-            index = file.read().strip()
-        with open("%s%s/%s" % (root, LINKS, index)) as file:
+        with open(_state_file(nic, root)) as file:
             lines = file.read().splitlines()
     except OSError:
         return ""
-    return next((line.partition("=")[2] for line in lines if line.startswith("NETWORK_FILE=")), "")
+    return next((line.partition("=")[2] for line in lines if line.startswith(key + "=")), "")
 
 
 def wrong_file(nic, wanted, root="", wait=WAIT, sleep=time.sleep):
@@ -50,9 +59,15 @@ def wrong_file(nic, wanted, root="", wait=WAIT, sleep=time.sleep):
 def pending(nics, execute, root=""):
     """Sentences about changes of other NICs' configuration that are on disk and not in force.
 
+    Only of NICs in use: on one without an address nothing can be cut off.
     nics: those of ours. execute(argv) runs a command and returns (exit code, what it said).
     """
-    return _pending_netplan(nics, execute, root) + _pending_networkd(nics, root)
+    used = [nic for nic in _nics(root) if nic not in nics and _state(nic, "OPER_STATE", root) in ("", "routable")]
+    return _pending_netplan(nics, used, execute, root) + _pending_networkd(nics, used, root)
+
+
+def _nics(root):
+    return sorted(os.path.basename(path) for path in glob.glob(root + "/sys/class/net/*") if not path.endswith("/lo"))
 
 
 def _ours(path, nics):
@@ -60,7 +75,7 @@ def _ours(path, nics):
     return "sitelink-" in path or any(name.startswith("10-netplan-%s." % nic) for nic in nics)
 
 
-def _pending_netplan(nics, execute, root):
+def _pending_netplan(nics, used, execute, root):
     """What `netplan generate` would write other than is there, tried in a directory of its own."""
     if not shutil.which("netplan") or not glob.glob(root + "/etc/netplan/*.yaml"):
         return []
@@ -81,6 +96,7 @@ def _pending_netplan(nics, execute, root):
             for name in sorted(set(new) | set(old))
             if not _ours(name, nics)
             and not (name in new and name in old and filecmp.cmp(new[name], old[name], shallow=False))
+            and any(_names(files[name], nic) for files in (new, old) if name in files for nic in used)
         ]
     if not changed:
         return []
@@ -90,17 +106,13 @@ def _pending_netplan(nics, execute, root):
     ]
 
 
-def _pending_networkd(nics, root):
+def _pending_networkd(nics, used, root):
     """Files of networkd that are newer than its state of the NIC that they configure, or would."""
     found = []
-    for path in sorted(glob.glob(root + "/sys/class/net/*")):
-        nic = os.path.basename(path)
-        if nic in nics or nic == "lo":
-            continue
+    for nic in used:
         current = file_of(nic, root)
         try:
-            with open(path + "/ifindex") as file:
-                since = os.stat("%s%s/%s" % (root, LINKS, file.read().strip())).st_mtime
+            since = os.stat(_state_file(nic, root)).st_mtime
         except OSError:
             continue
         for candidate in _files(root):
