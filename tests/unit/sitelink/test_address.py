@@ -84,3 +84,9 @@ def test_a_peers_address_is_where_its_key_was_heard(directories):
         assert address.find_peer("site-b", NETWORKS) == "10.1.2.3"
         assert why("site-c").endswith("it is not heard") and why("site-x").endswith("it is not heard")
         assert "8.8.8.8, which is outside the underlay 10.0.0.0/7" in why("site-d")
+
+
+@pytest.mark.parametrize("lengths", [(20, 24), (24, 20)])
+def test_one_address_with_an_old_and_a_new_prefix_is_the_new_one(lengths):
+    found = [at("10.1.1.1/%d" % length) for length in lengths]
+    assert address.select("eth1", UP, found, NETWORKS) == found[-1]

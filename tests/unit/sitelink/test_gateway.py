@@ -39,7 +39,7 @@ class Kernel:
         return list(self.all_rules)
 
     def lookup(self, _, mark):
-        return None
+        return next((item for item in self.table if item.type == netlink.UNICAST), None)
 
     def _call(self, name, item):
         if name in self.refuse:
@@ -216,3 +216,42 @@ def test_remove_takes_only_our_own():
     kernel.all_rules.append(trap)
     gateway.remove(kernel, CFG)
     assert (kernel.table, kernel.all_rules) == ([foreign], [trap])
+
+
+def test_a_route_that_something_refuses_in_front_of_it_is_a_fault():
+    kernel = Kernel(addresses=["10.24.97.1/20"])
+    gateway.reconcile(kernel, CFG)
+    kernel.lookup = lambda address, mark: None
+    faults = gateway.inspect(kernel, CFG).faults
+    assert len(faults) == 2 and all("do not leave at all" in text and "ip route get" in text for text in faults)
+    kernel.present = []  # without an address nothing is to leave
+    gateway.reconcile(kernel, CFG)
+    assert gateway.inspect(kernel, CFG).faults == []
+
+
+def quarrel(times, missed=("rule",), taken_away=True):
+    found = gateway.Quarrel()
+    for time in times:
+        found.seen(time, list(missed), taken_away)
+    return found
+
+
+def test_who_takes_our_entries_away_again_and_again_is_given_way_more_and_more():
+    often = [index * 0.1 for index in range(gateway.QUARREL)]
+    assert quarrel(often[:-1]).pause == 0
+    found = quarrel(often)
+    assert found.pause == gateway.QUARREL_PAUSES[0] and "rule" in found.faults()[0]
+    pauses = []
+    for time in (10, 20, 30, 40, 50):
+        found.seen(time, ["rule"], True)
+        pauses.append(found.pause)
+    assert pauses == [2, 4, 8, 8, 8]
+    found.seen(60, [], False)  # something happened to the NIC: no look of its own
+    assert found.pause == 8
+    found.seen(70, [], True)
+    assert found.pause == 0 and found.faults() == []
+
+
+def test_what_a_nic_that_comes_and_goes_takes_away_is_no_quarrel():
+    assert quarrel(range(0, 10 * gateway.QUARREL, 10)).pause == 0
+    assert quarrel([index * 0.01 for index in range(100)], taken_away=False).pause == 0

@@ -5,6 +5,7 @@ import os
 import re
 import signal
 import socket
+import subprocess
 import time
 
 import pytest
@@ -264,6 +265,78 @@ def test_a_gateway_that_does_not_answer_is_reported(site, daemon, quick):
     wait_for(lambda: "the lease names the router 10.27.0.254" in state(site)["reason"])
     site.sh("ip addr flush dev eth1; ip addr add 10.23.64.5/20 dev eth1")
     wait_for(lambda: state(site)["state"] == "ok" and state(site)["answers"])
+
+
+def test_a_gateway_that_falls_silent_is_reported_and_one_that_speaks_again_too(net, site, daemon):
+    """With the kernel's own times: it would believe in the old answer for up to 45 s."""
+    site.sh("ip addr add 10.23.64.5/20 dev eth1")
+    wait_for(lambda: state(site)["answers"] and state(site)["state"] == "ok")
+    carrier = net[1]
+    carrier.sh("ip link set ont arp off")
+    try:
+        wait_for(lambda: "10.23.64.1 does not answer ARP on eth1" in state(site)["reason"])
+    finally:
+        carrier.sh("ip link set ont arp on")
+    wait_for(lambda: state(site)["state"] == "ok")
+
+
+def test_one_address_with_another_prefix_length_keeps_its_way_out(site, daemon):
+    site.sh("ip addr add 10.24.96.7/20 dev eth1")
+    wait_for(lambda: "via 10.24.96.1" in ask(site))
+    with site.entered():
+        events = netlink.Events(["route", "rule"])
+    site.sh("ip addr add 10.24.96.7/19 dev eth1")  # as networkd does: the new one first
+    site.sh("ip addr del 10.24.96.7/20 dev eth1")
+    wait_for(lambda: state(site)["prefix"] == 19)
+    gone = [event for event in events.read()[0] if event.deleted and event.item.table == 305]
+    assert gone == [] and "via 10.24.96.1" in ask(site)
+    site.sh("ip addr add 10.24.96.7/24 dev eth1")  # and where the old one is left for good
+    wait_for(lambda: state(site)["prefix"] == 24 and state(site)["state"] == "ok")
+
+
+def test_a_rule_in_front_that_refuses_is_a_fault(site, daemon):
+    site.sh("ip addr add 10.23.64.5/20 dev eth1")
+    wait_for(lambda: state(site)["state"] == "ok")
+    site.sh("ip rule add pref 99 fwmark 0x131 unreachable")
+    try:
+        wait_for(lambda: "do not leave at all" in state(site)["reason"])
+    finally:
+        site.sh("ip rule del pref 99")
+    wait_for(lambda: state(site)["state"] == "ok")
+
+
+def test_who_keeps_taking_our_rule_away_is_named_and_given_way(site, daemon):
+    site.sh("ip addr add 10.23.64.5/20 dev eth1")
+    wait_for(lambda: state(site)["state"] == "ok")
+    thief = subprocess.Popen(
+        ["ip", "netns", "exec", site.name, "sh", "-c", "while :; do ip rule del pref 305 fwmark 0x131 2>/dev/null; done"]
+    )
+    try:
+        wait_for(lambda: "takes away again and again" in state(site)["reason"])
+        before = cpu(daemon)
+        time.sleep(5)  # the span of a measurement
+        assert cpu(daemon) - before < 1  # it was a whole core
+    finally:
+        thief.kill()
+        thief.wait()
+    wait_for(lambda: state(site)["state"] == "ok")
+    assert "from all to 10.0.0.0/7 fwmark 0x131 lookup 305" in rules(site)
+
+
+def cpu(process):
+    """Seconds of processor time."""
+    with open("/proc/%d/stat" % process.pid) as file:
+        fields = file.read().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def test_a_second_daemon_for_the_same_table_names_who_holds_it(site, daemon, gateway_json):
+    site.write("gateway-eth2.json", dict(gateway_json, interface="eth2", fwmark=0x132, priority=306))
+    try:
+        code, _, said = site.sitelink("gateway", "eth2")
+        assert code == 1 and "table 305 is held by sitelink-gateway@eth1" in said and "tr069_table" in said
+    finally:
+        os.unlink(site.etc + "/gateway-eth2.json")
 
 
 def test_what_is_flushed_comes_back(site, daemon):

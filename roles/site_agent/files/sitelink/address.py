@@ -34,8 +34,9 @@ def select(interface, link, addresses, networks, links=()):
     unusable = netlink.SECONDARY | netlink.DEPRECATED | netlink.TENTATIVE
     usable = [item for item in addresses if not item.flags & unusable]
     valid = [item for item in usable if config.inside(item.address, networks)]
-    if len(valid) == 1:
-        return valid[0]
+    # One address may stand there twice, with an old and a new prefix length, while a DHCP client changes it: the newest is last.
+    if len({item.address for item in valid}) == 1:
+        return valid[-1]
     if valid:
         raise NoAddress(
             "%s has %d underlay addresses (%s); it must have one, take away those that the carrier's DHCP did not give"

@@ -25,7 +25,7 @@ Stopping the daemon leaves everything in place. Only remove() takes it away.
 
 import ipaddress
 import socket
-from collections import namedtuple
+from collections import deque, namedtuple
 
 from . import address as underlay
 from . import config, lease, log, netlink, state
@@ -37,7 +37,12 @@ HELD = netlink.PROTOCOL_KERNEL  # of what must not go even for a moment
 OWN = (config.PROTOCOL, HELD)  # the kernel itself puts nothing into a table with a number like ours
 RETRY_SECONDS = 1  # after the kernel refused something
 LOOKS = (0.1, 0.5, 1.5, 4)  # seconds after a change; the kernel asks three times, once a second
-LATE_LOOK = 10  # the kernel believes an old answer for 5 s more, then asks three times
+PROOF_SECONDS = 5  # from one question to the gateway to the next: with PROOF_LOOK, one that falls silent is known within 10 s
+PROOF_LOOK = 3.5
+# Something else takes an entry of ours away again and again: so many times in so many seconds. Then only each second, and
+# more and more rarely, is it put back; each time would cost the other one a turn too, and both of them a core.
+QUARREL, QUARREL_SECONDS = 20, 10
+QUARREL_PAUSES = (1, 2, 4, 8)
 
 # address: netlink.Address or None; gateway: text or None; reason: "" when all is well; layer: whose reason it is;
 # candidates: what may be the gateway, the preferred one first
@@ -182,7 +187,14 @@ def inspect(kernel, cfg, leased=None, prefer=None):
     for network in cfg.networks:  # the proof: where the kernel would send a marked packet
         probe = config.probe_address(network)
         taken = kernel.lookup(probe, cfg.fwmark)
-        if taken is not None and taken.type == netlink.UNICAST and (link is None or taken.oif != link.index):
+        if taken is None or taken.type != netlink.UNICAST:
+            if wanted.route is not None and not wanted.reason:
+                view.faults.append(
+                    "packets with mark 0x%x to %s do not leave at all, though %s has its route; look for the rule or route that "
+                    "refuses them with: ip rule; ip route get %s mark 0x%x"
+                    % (cfg.fwmark, network, cfg.interface, probe, cfg.fwmark)
+                )
+        elif link is None or taken.oif != link.index:
             view.faults.append(
                 "packets with mark 0x%x to %s would leave by %s instead of %s; look for the rule or route that takes "
                 "them there with: ip route get %s mark 0x%x"
@@ -216,12 +228,15 @@ def apply(kernel, view):
     return errors
 
 
-def reconcile(kernel, cfg, leased=None, prefer=None):
-    """Make everything right. Returns (view, errors) as they are afterwards."""
+def reconcile(kernel, cfg, leased=None, prefer=None, missed=None):
+    """Make everything right. Returns (view, errors) as they are afterwards. missed: a list that takes what was missing."""
+    errors = []
     for _ in range(3):  # a second default behind a replaced one shows up in the second round
         view = inspect(kernel, cfg, leased, prefer)
         if not (view.missing_routes or view.missing_rules or view.stale_routes or view.stale_rules):
             return view, []
+        if missed is not None:
+            missed += [describe_rule(item) for item in view.missing_rules] + [describe_route(item) for item in view.missing_routes]
         errors = apply(kernel, view)
         if errors:
             break
@@ -314,6 +329,38 @@ def run(interface):
     return 0
 
 
+class Quarrel:
+    """Something else takes our entries away as often as they are put back: give way for seconds, and say so."""
+
+    def __init__(self):
+        self.times = deque(maxlen=QUARREL)
+        self.turns = 0
+        self.pause = 0  # seconds until the next look; 0 while there is no quarrel
+        self.last = ""
+
+    def seen(self, now, missed, taken_away):
+        """What was missing at a look, and whether somebody took it; nothing missing after a pause ends the quarrel."""
+        if not missed:
+            if taken_away:
+                self.turns = self.pause = 0
+            return
+        if not taken_away:
+            return
+        self.last = missed[0]
+        self.times.append(now)
+        if self.pause or (len(self.times) == QUARREL and now - self.times[0] < QUARREL_SECONDS):
+            self.pause = QUARREL_PAUSES[min(self.turns, len(QUARREL_PAUSES) - 1)]
+            self.turns += 1
+
+    def faults(self):
+        if not self.pause:
+            return []
+        return [
+            "something else takes away again and again what belongs here (%s), so it is put back every %d s only; find out what that "
+            "is with: ip monitor rule route" % (self.last, self.pause)
+        ]
+
+
 class Daemon:
     def __init__(self, cfg, loop):
         self.cfg = cfg
@@ -327,8 +374,10 @@ class Daemon:
         # of the candidates: the one in use where it is not the first, and those that do not answer ARP
         self.situation, self.candidates, self.chosen, self.silent = None, [], None, set()
         self.looks = []
+        self.quarrel = Quarrel()
         loop.watch(self.events, self.on_events)
-        loop.every(SAFETY_SECONDS, self.safety)
+        loop.every(SAFETY_SECONDS, self.look)
+        loop.every(PROOF_SECONDS, self.prove)
         told = state.read_json(self.report_path())
         self.reconcile()
         before = told.get("table", cfg.table), told.get("priority", cfg.priority)
@@ -342,8 +391,10 @@ class Daemon:
 
     def on_events(self):
         events, lost = self.events.read()
-        if lost or any(self.concerns(event) for event in events):
-            self.reconcile()
+        events = [event for event in events if self.concerns(event)]
+        untouched = not lost and all(event.kind in ("route", "rule") for event in events)
+        if lost or events and not (untouched and self.quarrel.pause):
+            self.reconcile(taken_away=untouched)
         if self.cfg.gateway == config.LEASE and any(self.renewed(event) for event in events):
             self.look_out()  # some DHCP clients write down what the server said after they have set the address
 
@@ -361,17 +412,16 @@ class Daemon:
         """Whether it may be about a lease: also one that goes on gives its address a new lifetime."""
         return event.kind == "address" and event.item.index == self.index and not event.deleted
 
-    def safety(self):
-        self.look()
-        self.ask(LATE_LOOK)
-
-    def reconcile(self):
+    def reconcile(self, taken_away=False):
+        """taken_away: whether nothing happened to the NIC that could explain a missing entry."""
         if self.retry is not None:
             self.retry.cancel()
             self.retry = None
         if self.cfg.gateway == config.LEASE:
             self.leased = self.lease(ask=False)
-        view, errors = reconcile(self.kernel, self.cfg, self.leased, self.chosen)
+        missed = []
+        view, errors = reconcile(self.kernel, self.cfg, self.leased, self.chosen, missed)
+        self.quarrel.seen(self.loop.now(), missed, taken_away)
         wanted = view.wanted
         situation = wanted.address, wanted.candidates, wanted.reason
         if situation != self.situation:  # everybody is asked anew
@@ -381,9 +431,11 @@ class Daemon:
             self.look_out()
         link = self.kernel.link(self.cfg.interface)
         self.index = link.index if link else None
-        if errors or view.missing_routes or view.missing_rules:
+        if self.quarrel.pause:
+            self.retry = self.loop.after(self.quarrel.pause, lambda: self.reconcile(taken_away=True))
+        elif errors or view.missing_routes or view.missing_rules:
             self.retry = self.loop.after(RETRY_SECONDS, self.reconcile)
-        self.tell(view, errors)
+        self.tell(view, errors + self.quarrel.faults())
 
     def tell(self, view, errors):
         address = view.wanted.address
@@ -411,15 +463,34 @@ class Daemon:
 
     def ask(self, *seconds):
         """Let the kernel ask the candidates by ARP, and look so many seconds later what came of it."""
+        if self.question():
+            self.looks = [self.loop.after(number, self.look) for number in seconds]
+
+    def question(self):
+        """Ask the candidates by ARP, also those that the kernel believes to know. Returns whether there is a link to ask on."""
         link = self.kernel.link(self.cfg.interface)
         if link is None or not link.carrier:
-            return
+            return False
+        states = self.kernel.neighbours(link.index)
         for candidate in self.candidates:
             try:
-                self.kernel.ask_neighbour(link.index, candidate)
+                self.kernel.ask_neighbour(link.index, candidate, known=bool(states.get(candidate, 0) & netlink.LEARNED))
             except OSError as error:
                 log.log(log.WARNING, "the kernel does not ask for %s: %s" % (candidate, error.strerror))
-        self.looks = [self.loop.after(number, self.look) for number in seconds]
+        return True
+
+    def prove(self):
+        """Does the gateway still answer? A look at everything follows only where that has changed."""
+        if self.question():
+            self.loop.after(PROOF_LOOK, self.judge)
+
+    def judge(self):
+        link = self.kernel.link(self.cfg.interface)
+        if link is not None and link.carrier:
+            before = self.chosen, set(self.silent)
+            self.hear(link)
+            if before != (self.chosen, self.silent):
+                self.look()
 
     def lease(self, ask):
         """The lease.Lease of the NIC's address, or None. ask: whether there is time to ask NetworkManager."""
@@ -441,6 +512,11 @@ class Daemon:
             if leased != self.leased:
                 self.leased = leased
                 return self.reconcile()
+        self.hear(link)
+        return self.reconcile()
+
+    def hear(self, link):
+        """Which candidates answer, and so which one is used."""
         states = self.kernel.neighbours(link.index)
         for candidate in self.candidates:
             if states.get(candidate, 0) & netlink.KNOWN:
@@ -453,7 +529,6 @@ class Daemon:
             if self.chosen != now:
                 text = "the gateway of %s is now %s instead of %s, which does not answer ARP"
                 log.log(log.WARNING, text % (self.cfg.interface, self.chosen, now))
-        return self.reconcile()
 
 
 def describe_route(route):

@@ -47,9 +47,14 @@ class Loop:
     def unwatch(self, file):
         self._selector.unregister(file)
 
+    @staticmethod
+    def now():
+        """Seconds of the clock that the timers go by."""
+        return time.monotonic()
+
     def after(self, seconds, callback):
         timer = Timer(callback)
-        heapq.heappush(self._timers, (time.monotonic() + seconds, next(self._order), timer))
+        heapq.heappush(self._timers, (self.now() + seconds, next(self._order), timer))
         return timer
 
     def every(self, seconds, callback):

@@ -19,7 +19,8 @@ PROTOCOL_KERNEL = 2
 SECONDARY, DEPRECATED, TENTATIVE = 0x01, 0x20, 0x40  # ifa_flags
 INVERT = 2  # FIB_RULE_INVERT
 # ndm_state: being asked for the first time; did not answer; everything that has a hardware address
-INCOMPLETE, FAILED, KNOWN = 0x01, 0x20, 0x02 | 0x04 | 0x08 | 0x10 | 0x40 | 0x80
+INCOMPLETE, FAILED, LEARNED = 0x01, 0x20, 0x02 | 0x04 | 0x08  # learned by ARP, and not being asked again yet
+KNOWN = LEARNED | 0x10 | 0x40 | 0x80
 
 Link = namedtuple("Link", "index name up carrier mtu")
 Address = namedtuple("Address", "index address prefixlen flags")
@@ -35,6 +36,7 @@ _NEWLINK, _GETLINK, _NEWADDR, _DELADDR, _GETADDR = 16, 18, 20, 21, 22
 _NEWROUTE, _DELROUTE, _GETROUTE, _NEWRULE, _DELRULE, _GETRULE = 24, 25, 26, 32, 33, 34
 _NEWNEIGH, _GETNEIGH = 28, 30
 _NTF_USE = 0x01
+_PROBE = 0x10  # NUD_PROBE
 _REQUEST, _ACK, _DUMP, _DUMP_INTR = 0x1, 0x4, 0x300, 0x10
 _REPLACE, _EXCL, _CREATE = 0x100, 0x200, 0x400
 _NLMSG_ERROR, _NLMSG_DONE = 2, 3
@@ -131,10 +133,12 @@ class Kernel:
         found = self._dump(_GETNEIGH, body, _parse_neighbour)
         return {address: state for other, address, state in found if other == index}
 
-    def ask_neighbour(self, index, address):
-        """Let the kernel ask by ARP unless it has just heard of the neighbour; neighbours() tells later."""
-        body = _NEIGHBOUR.pack(socket.AF_INET, index, 0, _NTF_USE, 0) + _attribute(1, socket.inet_aton(address))
-        self._request(_NEWNEIGH, _REQUEST | _ACK | _CREATE, body)
+    def ask_neighbour(self, index, address, known=False):
+        """Let the kernel ask by ARP; neighbours() tells later. known: the kernel has its MAC address. It is asked all the same,
+        and used until it does not answer; without, the kernel believes for up to 45 s what it has heard."""
+        state, flags, how = (_PROBE, 0, _REPLACE) if known else (0, _NTF_USE, _CREATE)
+        body = _NEIGHBOUR.pack(socket.AF_INET, index, state, flags, 0) + _attribute(1, socket.inet_aton(address))
+        self._request(_NEWNEIGH, _REQUEST | _ACK | how, body)
 
     def refuses(self, source, address, index, mark=0):
         """What the kernel says of a packet that arrives through a link: "" when it takes or forwards it, else the error's
