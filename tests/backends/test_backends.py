@@ -190,6 +190,8 @@ def test_an_address_and_nothing_else(world, site, event):
     routes = [route for route in found["routes4"] if " dev eth1 " in f"{route} "]
     assert [ipaddress.ip_network(route.split()[0]) for route in routes] == [network]
     assert not [route for route in routes if " via " in route]
+    # Behind a route of eth0, should the ONT lease an address of the site's own LAN.
+    assert [re.findall(r" metric (\d+)", route) for route in routes] == [["4096"]]
     others = [route for route in before["routes4"] if event != "bare" or not route.startswith("default")]
     assert [route for route in found["routes4"] if route not in routes] == others
     assert found["routes6"] == before["routes6"]

@@ -165,7 +165,7 @@ def test_a_static_user_serves_and_absent_leaves_nothing():
     )
     on(site, "mkdir -p /usr/src/DDNS; echo '{\"token\": \"x\"}' > /usr/src/DDNS/config.json; touch /etc/crontab; "
        "cp -p /etc/crontab /root/crontab; echo '# mine' >> /etc/crontab; echo '* * * * * /usr/bin/python3 "
-       "/usr/src/DDNS/run.py -c /usr/src/DDNS/config.json' >> /etc/crontab")  # fmt: skip
+       "/usr/src/DDNS/run.py -c /usr/src/DDNS/config.json' >> /etc/crontab; touch /usr/bin/get-interface-ip")  # fmt: skip
     try:
         role("-e", "__ddns_dynamic_since=9999")
         assert on(site, "stat -c '%a %G' /etc/sitelink/ddns.json").stdout.split() == ["640", "sitelink-ddns"]
@@ -174,13 +174,13 @@ def test_a_static_user_serves_and_absent_leaves_nothing():
         assert on(site, "runuser -u nobody -- cat /etc/sitelink/ddns.json").rc != 0
         role("-e", '{"ddns_state": "absent", "ddns_remove_article": true}')
         left = on(site, "ls -d /etc/sitelink/ddns* /etc/systemd/system/sitelink-ddns* /run/sitelink-ddns "
-                  "/etc/tmpfiles.d/sitelink-ddns.conf /usr/local/lib/sitelink/ddns-* /usr/src/DDNS 2>/dev/null; "
+                  "/etc/tmpfiles.d/sitelink-ddns.conf /usr/local/lib/sitelink/ddns-* /usr/src/DDNS /usr/bin/get-interface-ip 2>/dev/null; "
                   "grep sitelink-ddns /etc/passwd").stdout  # fmt: skip
         assert left == ""
         assert on(site, "cat /etc/crontab").stdout.splitlines()[-1] == "# mine"
         assert status(site)["ddns"] is None
     finally:
-        on(site, "mv /root/crontab /etc/crontab; rm -rf /usr/src/DDNS")
+        on(site, "mv /root/crontab /etc/crontab; rm -rf /usr/src/DDNS /usr/bin/get-interface-ip")
         role()
     assert on(site, "stat -c '%a %U %G' /etc/sitelink/ddns.json").stdout.split() == ["600", "root", "root"]
     assert on(site, "systemctl start sitelink-ddns").rc == 0

@@ -108,7 +108,7 @@ def in_use(site):
 def on_disk(site):
     """The same as it would be tried first after a reboot."""
     kept = json.loads(on(site, "cat /var/lib/sitelink/mesh-wg0.json").stdout)["peers"]
-    return {key: endpoints[0] for key, endpoints in kept.items()}
+    return {key: item["endpoints"][0] for key, item in kept.items()}
 
 
 def test_a_suspended_site_boots_and_another_has_moved(watch):

@@ -131,6 +131,8 @@ for nic in "$@"; do
     fi
   done
 done
-# The one file that all NICs share there.
-[ -x "$scripts/ifup-eth" ] && [ -e /etc/dhcp/dhclient-enter-hooks ] && found /etc/dhcp/dhclient-enter-hooks shared
+# The files that all NICs share there.
+for file in /etc/dhcp/dhclient-enter-hooks /etc/dhcp/dhclient-exit-hooks; do
+  [ -x "$scripts/ifup-eth" ] && [ -e "$file" ] && found "$file" shared
+done
 exit 0

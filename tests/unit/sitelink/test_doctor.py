@@ -184,6 +184,16 @@ def test_independent_faults_come_from_the_bottom_up():
     assert codes(look) == ["rpfilter_drops", "clock_behind"]
 
 
+@pytest.mark.parametrize("seen", [{"files_from_the_future": "now 2019"}, {"clocks": {"site-b": 8 * HOUR, "site-c": 8 * HOUR}}])
+def test_a_clock_that_is_behind_explains_handshakes_that_nobody_answers(seen):
+    """No clock on the board and no internet: what the site sends looks like a repetition to the others."""
+    listen = ({"site-c": GOOD}, "")
+    assert codes(Look(listen=listen), silent("site-c")) == ["udp_blocked"]
+    assert codes(Look(listen=listen, **seen), silent("site-c")) == ["clock_behind"]
+    unreached = ({"site-c": GOOD._replace(echo=False)}, "")
+    assert codes(Look(listen=unreached, **seen), silent("site-c")) == ["peer_off", "clock_behind"]
+
+
 @pytest.mark.parametrize(
     "known, code",
     [

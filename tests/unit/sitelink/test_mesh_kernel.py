@@ -427,7 +427,7 @@ def test_a_daemon_that_is_stopped_leaves_on_disk_what_it_learned_last(pair):
     wait_for(lambda: b.status()["peers"]["site-a"]["endpoint"] == address + ":22000" and b.alive("site-a"))
     b.ns.stop(b.daemon)
     with open(os.path.join(b.ns.lib, "mesh-%s.json" % b.wg)) as file:
-        assert json.load(file)["peers"][a.public][0] == address + ":22000"
+        assert json.load(file)["peers"][a.public]["endpoints"][0] == address + ":22000"
     b.daemon = b.start()
     wait_for(lambda: a.alive("site-b") and b.alive("site-a"))
     assert a.dump()[b.public][2] == old

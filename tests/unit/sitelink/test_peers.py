@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sitelink import config, peers, wg
+from sitelink.mesh import Daemon
 
 WALL = 1700000000
 A, B, C, D = ("192.168.11.%d" % number for number in (1, 2, 3, 4))
@@ -279,8 +280,22 @@ def test_the_disk_is_read_with_suspicion_and_comes_first():
         "key-b": ["10.1.1.1:22000", "192.0.2.1:1", "10.1.1.1", "10.2.2.2:0", 5, None, "10.2.2.2:70000", "x" * 99],
         "key-c": "10.1.1.1:22000", "key-x": ["10.1.1.1:22000"],
     })  # fmt: skip
-    assert mesh.peers.to_remember() == {"key-b": ["10.1.1.1:22000"]}
+    assert mesh.peers.to_remember() == {"key-b": {"name": "b", "endpoints": ["10.1.1.1:22000"]}}
     assert [endpoint for _, endpoint in mesh.tries(3)] == ["10.1.1.1:22000", "10.5.5.5:22000"]
+
+
+def test_what_is_on_disk_under_a_former_key_is_a_candidate_by_the_peers_name():
+    mesh = Mesh(plan("b"), plan("c"))
+    mesh.peers.remember({
+        "key-old": {"name": "b", "endpoints": ["10.1.1.1:22000", "192.0.2.1:1"]},
+        "key-c": {"name": "b", "endpoints": ["10.3.3.3:22000"]}, "key-x": {"name": ["b"]}, "key-y": {"name": "gone", "endpoints": 5},
+    })  # fmt: skip
+    assert [endpoint for _, endpoint in mesh.tries(3)] == ["10.1.1.1:22000"]
+    assert mesh.state("b").source == "disk" and not mesh.state("b").alive
+    assert mesh.state("c").remembered == ["10.3.3.3:22000"]  # the key says whose it is, not the name
+    again = Mesh(plan("b"))
+    again.peers.remember(mesh.peers.to_remember())
+    assert again.state().remembered == ["10.1.1.1:22000"]
 
 
 def test_only_what_was_heard_is_remembered():
@@ -293,11 +308,11 @@ def test_only_what_was_heard_is_remembered():
     assert mesh.peers.to_remember() == {}
     mesh.hear()
     mesh.step(1)
-    assert mesh.peers.to_remember() == {"key-b": ["10.1.1.1:22000"]}
+    assert mesh.state().remembered == ["10.1.1.1:22000"]
     for number in range(9):
         mesh.hear(endpoint="10.1.2.%d:22000" % number)
         mesh.observe(1)
-    assert mesh.peers.to_remember()["key-b"] == ["10.1.2.%d:22000" % number for number in (8, 7, 6, 5)]
+    assert mesh.state().remembered == ["10.1.2.%d:22000" % number for number in (8, 7, 6, 5)]
 
 
 def test_literal_addresses_need_no_lookup():
@@ -373,6 +388,44 @@ def test_a_changed_plan_keeps_the_living():
     actions = mesh.step(1)  # c is not in the device yet
     assert not mesh.state("c").present and "has no such peer" in mesh.state("c").reason
     assert actions.tries == {} and actions.lookups == []
+    assert mesh.observe(1).removed == []  # it never had it
+
+
+def test_a_peer_that_was_removed_by_hand_is_put_back_at_once(capsys):
+    mesh = Mesh(plan("b"), plan("c"))
+    mesh.bring_up()
+    del mesh.device.peers["key-b"]
+    daemon = Daemon.__new__(Daemon)
+    daemon.cfg, daemon.peers, daemon.index, daemon.cut, put_back = mesh.cfg, mesh.peers, 7, True, []
+    daemon.fast_until, daemon.retry_soon = 0.0, lambda: put_back.append("now")
+    changes = mesh.observe(5)
+    daemon.after_changes(changes)
+    assert changes.removed == changes.lost == ["key-b"] and put_back == ["now"]
+    assert "b was removed from wg0 by hand; it is put back" in capsys.readouterr().err
+    assert "removed by hand" in mesh.state().reason
+    daemon.after_changes(mesh.observe(5))
+    assert put_back == ["now"]  # said and done once, until it is there again
+
+
+@pytest.mark.parametrize("address", [B, D])
+def test_a_peer_with_a_new_key_is_looked_for_where_it_was(address):
+    """By its name, or else by its overlay address; and it has to prove anew that it lives."""
+    mesh = Mesh(plan("b"), plan("c"))
+    mesh.bring_up(address="10.1.1.1")
+    new = plan("b")._replace(public_key="key-b2", address=address)
+    mesh.peers.update(mesh.cfg._replace(peers=[plan("c"), new]))
+    mesh.device.peers = {"key-b2": wg.Peer(), "key-c": wg.Peer()}
+    assert mesh.step(1).tries == {"key-b2": "10.1.1.1:22000"}
+    assert not mesh.state("b2").alive
+
+
+def test_a_site_that_took_over_anothers_name_and_address_gets_nothing_of_one_that_is_still_there():
+    mesh = Mesh(plan("b"), plan("c"))
+    mesh.bring_up(address="10.1.1.1")
+    moved, new = plan("d")._replace(public_key="key-b"), plan("b")._replace(public_key="key-b2")
+    mesh.peers.update(mesh.cfg._replace(peers=[new, moved]))
+    assert mesh.state("b").alive and mesh.state("b").plan.name == "d"
+    assert mesh.state("b2").candidates == {}
 
 
 def test_what_a_live_peer_says_is_tried_next():

@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Where things are, and the configuration files that the roles render."""
+"""Where things are, and the configuration files that the roles render.
+
+A run of the playbook that brings a site up to date starts the daemons with the new program before it writes their files: what an
+earlier version did not write has a default here.
+"""
 
 import glob
 import ipaddress
@@ -145,7 +149,7 @@ def load_mesh(interface, path=None):
                 address=str(ipaddress.IPv4Address(peer["address"])),
                 allowed_ips=[str(ipaddress.ip_network(item)) for item in peer["allowed_ips"]],
                 endpoint=_endpoint(peer["endpoint"]),
-                seeds=["%s:%d" % (ipaddress.IPv4Address(host), port) for host, port in map(_endpoint, peer["seeds"])],
+                seeds=["%s:%d" % (ipaddress.IPv4Address(host), port) for host, port in map(_endpoint, peer.get("seeds") or [])],
                 external=bool(peer.get("external")),
             )
             for peer in data["peers"]

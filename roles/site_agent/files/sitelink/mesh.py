@@ -440,6 +440,12 @@ class Daemon:
         for key in changes.lost:
             log.log(log.WARNING, "%s is silent" % states[key].plan.name)
             self.hurry()
+        for key in changes.removed:
+            log.log(
+                log.WARNING, "%s was removed from %s by hand; it is put back" % (states[key].plan.name, self.cfg.interface)
+            )
+        if changes.removed:
+            self.retry_soon()
         if changes.came or changes.moved:
             if self.save_timer is None:
                 self.save_timer = self.loop.after(SAVE_SECONDS, self.save)

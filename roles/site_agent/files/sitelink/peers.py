@@ -98,7 +98,7 @@ class PeerState:
         if self.alive:
             return ""
         if not self.present:
-            return "the running device has no such peer; see the reason of the mesh"
+            return "the running device has no such peer, as if it had been removed by hand; sitelink puts it back"
         if self.endpoint is None:
             return self.note or "no endpoint is known yet"
         text = "no answer from %s; check that %s is on and its ONT too" % (self.endpoint, self.plan.name)
@@ -107,12 +107,12 @@ class PeerState:
 
 class Changes:
     """What an observation found. lacking: {key: endpoint} whose keepalive has to be set; lost, came: keys that died and
-    that came to life; moved: keys of live peers with a new endpoint."""
+    that came to life; moved: keys of live peers with a new endpoint; removed: keys that the device had and has no more."""
 
-    __slots__ = ("lacking", "lost", "came", "moved")
+    __slots__ = ("lacking", "lost", "came", "moved", "removed")
 
     def __init__(self):
-        self.lacking, self.lost, self.came, self.moved = {}, [], [], []
+        self.lacking, self.lost, self.came, self.moved, self.removed = {}, [], [], [], []
 
 
 class Actions:
@@ -136,13 +136,12 @@ class Peers:
         """Take over a changed plan; peers that stay keep what is known of them."""
         self.networks, self.keepalive, self.own_key = cfg.networks, cfg.keepalive, cfg.public_key
         old, self.states = self.states, {}
-        by_address = {state.plan.address: state for state in old.values()}
+        keys = {plan.public_key for plan in cfg.peers}
+        left = {key: state for key, state in old.items() if key not in keys}
         for plan in cfg.peers:
             state = old.get(plan.public_key)
-            if state is None and plan.address in by_address:  # it has a new key
-                state = by_address[plan.address]
-                state.rx = state.handshake = None
-                state.present = True
+            if state is None:
+                state = self._with_another_key(plan, left)
             if state is None:
                 state = PeerState(plan)
             elif (state.plan.endpoint, state.plan.seeds) != (plan.endpoint, plan.seeds):
@@ -158,14 +157,33 @@ class Peers:
         # who may tell of others
         self.by_address = {state.plan.address: key for key, state in self.states.items() if not state.plan.external}
 
+    @staticmethod
+    def _with_another_key(plan, left):
+        """The state of the same peer under its former key, or None. What worked is still where to look for it first; that
+        it lives it has to prove anew."""
+        for same in ("name", "address"):
+            for key, state in left.items():
+                if getattr(state.plan, same) == getattr(plan, same):
+                    state.rx = state.handshake = None
+                    state.present = True
+                    return left.pop(key)
+        return None
+
     def forget(self):
         for state in self.states.values():
             state.forget()
 
     def remember(self, saved):
-        """Take the endpoints of the file on disk, {public key: ["ip:port", ...]}, the last one first."""
-        for key, endpoints in saved.items():
-            state = self.states.get(key)
+        """Take the endpoints of the file on disk, the last one first: {public key: {"name": ..., "endpoints": ["ip:port", ...]}},
+        or {public key: ["ip:port", ...]} as it was written before. A key that is not known any more may be a peer's former one.
+        """
+        names = {state.plan.name: state for key, state in self.states.items() if key not in saved}
+        for key, item in saved.items():
+            state, endpoints = self.states.get(key), item
+            if isinstance(item, dict):
+                name, endpoints = item.get("name"), item.get("endpoints")
+                if state is None and isinstance(name, str):
+                    state = names.get(name)
             if state is None or not isinstance(endpoints, list):
                 continue
             for endpoint in endpoints[:REMEMBERED]:
@@ -174,7 +192,11 @@ class Peers:
                     state.candidates[endpoint] = Candidate("disk")
 
     def to_remember(self):
-        return {key: state.remembered for key, state in self.states.items() if state.remembered}
+        return {
+            key: {"name": state.plan.name, "endpoints": state.remembered}
+            for key, state in self.states.items()
+            if state.remembered
+        }
 
     def restore(self, saved):
         """Take what the status file of this boot's last run says, {public key: {...}}."""
@@ -199,6 +221,8 @@ class Peers:
             first = state.rx is None and state.since is not None  # restored: the daemon was away, not the tunnel
             state.present = running is not None
             if running is None:
+                if state.rx is not None:  # it was seen on this device
+                    changes.removed.append(key)
                 state.forget()
                 state.present = False
             else:

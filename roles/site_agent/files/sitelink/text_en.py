@@ -167,8 +167,8 @@ TEXT = {
             "Run sitelink doctor at {peer}: a firewall there, or the carrier, drops what it is sent.",
         ),
         "handshake_key": (
-            "{peer} calls, but the keys of the two sites do not fit together.",
-            "Run ansible-playbook sitelink.tr069.site over all sites, with the same wireguard_mesh_secret.",
+            "{peer} calls, but the keys of the two sites do not fit together, or the clock of {peer} went back.",
+            "Look at date there. Then run ansible-playbook sitelink.tr069.site over all sites, with the same wireguard_mesh_secret.",
         ),
         "route_elsewhere": (
             "Packets for {network} behind {peer} leave by {nic} instead of the tunnel.",
@@ -184,7 +184,8 @@ TEXT = {
             "Set wireguard_mesh_lan_gateway: true for this site and run the playbook; until then: sysctl net.ipv4.ip_forward=1.",
         ),
         "clock_behind": (
-            "The clock of this server is behind.",
+            "The clock of this server is behind. Other sites take its handshakes for repetitions of old ones and do not answer them, "
+            "unless they call first.",
             _CLOCK,
         ),
         "clock_ahead": (

@@ -163,8 +163,8 @@ TEXT = {
             "在 {peer} 运行 sitelink doctor：那里的防火墙或运营商丢弃了发给它的包。",
         ),
         "handshake_key": (
-            "{peer} 在呼叫，但两个站点的密钥不匹配。",
-            "用同一个 wireguard_mesh_secret 对所有站点运行 ansible-playbook sitelink.tr069.site。",
+            "{peer} 在呼叫，但两个站点的密钥不匹配，或者 {peer} 的时钟倒退了。",
+            "先在那里运行 date 查看。再用同一个 wireguard_mesh_secret 对所有站点运行 ansible-playbook sitelink.tr069.site。",
         ),
         "route_elsewhere": (
             "发往 {peer} 后面 {network} 的包从 {nic} 出去，而没有走隧道。",
@@ -179,7 +179,7 @@ TEXT = {
             "为这个站点设置 wireguard_mesh_lan_gateway: true 并运行 playbook；在此之前：sysctl net.ipv4.ip_forward=1。",
         ),
         "clock_behind": (
-            "这台服务器的时钟慢了。",
+            "这台服务器的时钟慢了。其他站点会把它的握手当作旧握手的重复而不应答，除非对方先呼叫。",
             _CLOCK,
         ),
         "clock_ahead": (

@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The hook that dhclient-script reads when it is done, against a kernel: eth1 never takes over the LAN of eth0."""
+
+import os
+import pathlib
+import shutil
+import subprocess
+
+import jinja2
+import pytest
+import yaml
+
+ROLE = pathlib.Path(__file__).resolve().parents[3] / "roles" / "nic_dhcp"
+# eth1 is there first, as after a boot, and its port has fallen back to the ONT's LAN, which is the site's own by accident.
+SITE = """
+set -e
+ip link set lo up
+ip link add eth1 type veth peer name ont
+ip link add eth0 type veth peer name switch
+for nic in eth1 eth0 ont switch; do ip link set "$nic" up; done
+ip address add 192.168.1.77/24 broadcast 192.168.1.255 dev eth1
+ip address add 192.168.1.2/24 dev eth0
+ip route add 10.0.0.0/8 dev eth1 metric 5
+lan() { ip route get 192.168.1.9 | head -n 1; }
+"""
+
+
+@pytest.fixture
+def run():
+    if os.geteuid() != 0 or not shutil.which("unshare"):
+        pytest.skip("needs root and unshare")
+    variables = yaml.safe_load((ROLE / "vars" / "main.yml").read_text())
+    text = (ROLE / "templates" / "dhclient-exit-hook.j2").read_text()
+    hook = jinja2.Template(text).render(nic_dhcp_interface="eth1", __nic_dhcp_metric=variables["__nic_dhcp_metric"])
+
+    def run(script, interface="eth1"):
+        text = f"{SITE}hook() {{ interface={interface}; reason=$1\n{hook}\n}}\n{script}"
+        done = subprocess.run(["unshare", "--net", "sh", "-c", text], text=True, capture_output=True)
+        assert done.returncode == 0 and not done.stderr, done.stderr
+        return done.stdout.splitlines()
+
+    return run
+
+
+ROUTES = "ip -4 route show dev eth1 | sort"
+
+
+def test_the_lan_stays_with_the_other_nic(run):
+    before, after, *routes = run(f"lan; hook BOUND; lan; {ROUTES}")
+    assert " dev eth1 " in before and " dev eth0 " in after
+    assert [line.strip() for line in routes] == [
+        "10.0.0.0/8 scope link metric 5",
+        "192.168.1.0/24 proto kernel scope link src 192.168.1.77 metric 4096",
+    ]
+
+
+@pytest.mark.parametrize(
+    "change, prefix",
+    [
+        ("", "192.168.1.0/24 proto kernel scope link src 192.168.1.77 metric 4096"),
+        (
+            "ip address flush dev eth1; ip address add 10.23.64.5/20 dev eth1",
+            "10.23.64.0/20 proto kernel scope link src 10.23.64.5 metric 4096",
+        ),
+        ("ip address flush dev eth1", ""),
+    ],
+)
+def test_a_renewal_keeps_it_and_a_new_lease_leaves_nothing_of_the_old(run, change, prefix):
+    routes = [line.strip() for line in run(f"hook BOUND; {change or ':'}; hook RENEW; {ROUTES}")]
+    assert [line for line in routes if "metric 5" not in line] == [prefix][: len(prefix)]
+
+
+def test_another_nic_is_none_of_its_business(run):
+    assert not [line for line in run(f"hook BOUND; {ROUTES}", interface="eth0") if "4096" in line]

@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What `ddns_remove_article` and `tr069_gateway_remove_article` take away of what the source article says."""
+
+import pathlib
+import re
+
+import pytest
+import yaml
+
+ROLES = pathlib.Path(__file__).resolve().parents[3] / "roles"
+# As the article has them, and as they stand in root's own crontab.
+LINES = {
+    "ddns": [
+        "* * * * * /usr/bin/python3 /usr/src/DDNS/run.py -c /usr/src/DDNS/config.json",
+        "* * * * * root /usr/bin/python3 /usr/src/DDNS/run.py",
+    ],
+    "tr069_gateway": [
+        "* * * * * root /usr/bin/set-tr069-gateway eth1",
+        "*/5 * * * * /usr/bin/set-tr069-gateway",
+    ],
+}
+FILES = {"ddns": ["/usr/src/DDNS", "/usr/bin/get-interface-ip"], "tr069_gateway": ["/usr/bin/set-tr069-gateway"]}
+OTHERS = [
+    "# * * * * * root /usr/bin/set-tr069-gateway eth1",
+    "* * * * * root /usr/src/DDNS/run.pyc",
+    "0 3 * * * root backup",
+]
+
+
+@pytest.mark.parametrize("role", LINES)
+def test_everything_of_the_article_goes_and_nothing_else(role):
+    cron, files = yaml.safe_load((ROLES / role / "tasks" / "remove_article.yml").read_text())
+    line = re.compile(cron["ansible.builtin.lineinfile"]["regexp"])
+    assert [text for text in LINES[role] if not line.search(text)] == []
+    other = next(lines for name, lines in LINES.items() if name != role)
+    assert [text for text in OTHERS + other if line.search(text)] == []
+    assert {"/etc/crontab", "/var/spool/cron/crontabs/root", "/var/spool/cron/root"} == set(cron["loop"])
+    assert files.get("loop", [files["ansible.builtin.file"]["path"]]) == FILES[role]
