@@ -321,6 +321,21 @@ def test_new_credentials_prove_themselves(right):
     assert right.requests() > requests
 
 
+def test_new_settings_of_the_client_count_as_run_once_a_run_with_them_ended_well(right):
+    """What `sitelink service` goes by; the role writes the file and no more."""
+    settings = os.path.join(right.namespace.etc, "ddns.json")
+    path = os.path.join(right.state, "loaded.json")
+    before, content = right.requests(), read_json(settings)
+    right.namespace.write("ddns.json", dict(content, providers=[dict(content["providers"][0], token="no-token-of-anybody")]), 0o600)
+    assert right.run()[0] == 1 and right.requests() > before, "the record is right, but the token is not"
+    assert read_json(path)["ok"] is False
+    right.namespace.write("ddns.json", content, 0o600)
+    assert right.run()[0] == 0 and read_json(path)["ok"] is True
+    assert os.stat(path).st_mode & 0o777 == 0o600
+    before = right.requests()
+    assert right.run()[0] == 0 and right.requests() == before, "one proof is enough"
+
+
 def test_an_update_that_is_taken_and_not_shown_is_a_failure(world, monkeypatch):
     """The zone's servers say nothing new: wrong, with a budget of requests."""
     world.configure("cloudflare")

@@ -27,9 +27,11 @@ from . import (
     nic,
     others,
     overlay,
+    service,
     settle,
     state,
     status,
+    sysctls,
     text,
     watch,
     wg,
@@ -124,6 +126,22 @@ def _parser():
 
     command = commands.add_parser("watch", help="write metrics, and tell a command of changes (sitelink-watch.service)")
     command.set_defaults(run=lambda options: watch.run())
+
+    command = commands.add_parser("service", help="let units run what is written, and say what was done")
+    command.add_argument("unit", nargs="*")
+    command.add_argument(
+        "--upgrade", action="store_true", help="instead: restart the daemons that run an older program"
+    )
+    command.add_argument("--dry-run", action="store_true", help="only say what would be done")
+    command.set_defaults(run=_service)
+
+    command = commands.add_parser("sysctls", help="set the kernel's values that a file of sysctl.d says, and say which")
+    command.add_argument("file")
+    command.add_argument(
+        "--before", metavar="FILE", help="keep there what they were, and put back what is named no more"
+    )
+    command.add_argument("--dry-run", action="store_true", help="only say what would be done")
+    command.set_defaults(run=_sysctls)
 
     command = commands.add_parser("status", help="show what is, layer by layer")
     command.add_argument("--json", action="store_true", help="for machines")
@@ -235,6 +253,22 @@ def _mesh(options):
         refusals = overlay.refusals(kernel, cfg) + ["%s: %s" % (cfg.site, fault) for fault in exits.refusals(kernel, cfg)]
     if refusals:
         raise config.ConfigError("; ".join(refusals))
+    return 0
+
+
+def _service(options):
+    do = service.Service(dry_run=options.dry_run)
+    return _say(do.upgrade() if options.upgrade else do.bring(options.unit))
+
+
+def _sysctls(options):
+    return _say(sysctls.bring(options.file, options.before, options.dry_run))
+
+
+def _say(sentences):
+    """Each as soon as it is true."""
+    for sentence in sentences:
+        print(sentence, flush=True)
     return 0
 
 

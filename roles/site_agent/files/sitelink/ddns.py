@@ -13,9 +13,9 @@ import os
 import subprocess
 import time
 
-from . import address, config, dns, log, netlink, state
+from . import address, config, dns, loaded, log, netlink, state
 
-SETTINGS = "ddns-site.json"  # below config.ETC; without secrets
+SETTINGS = loaded.DDNS_SETTINGS  # below config.ETC; without secrets
 CLIENT_SETTINGS = "ddns.json"  # below config.ETC or the service's credentials; with the tokens
 
 CLIENT_SECONDS = 25  # the client's own timeout is 10 s per wait; a fault that ends must find it trying again soon
@@ -89,6 +89,9 @@ def load(path=None):
 def run(client_settings=None):
     """What the service does. Returns an exit code; raises ConfigError."""
     directory = os.environ.get("CREDENTIALS_DIRECTORY", config.ETC)
+    client = os.path.join(config.ETC, CLIENT_SETTINGS)
+    before = loaded.told(loaded.DDNS).get("files") or {}
+    record = loaded.Record(loaded.DDNS, {client: os.path.join(directory, CLIENT_SETTINGS)})
     names, settings = load()
     try:
         held = os.open(state_directory(), os.O_RDONLY | os.O_CLOEXEC)
@@ -101,12 +104,16 @@ def run(client_settings=None):
         return 1
     try:
         updater = Updater(names, settings, client_settings or os.path.join(directory, CLIENT_SETTINGS))
+        if before.get(client) != record.found["files"][client]:
+            updater.forget()
+        record.publish(ok=False)
         for _ in range(CHANGES):
-            before = updater.addresses()
-            result = updater.once(before)
-            if updater.addresses() == before:  # else a change that came during the run would wait for the timer
+            addresses = updater.addresses()
+            result = updater.once(addresses)
+            if updater.addresses() == addresses:  # else a change that came during the run would wait for the timer
                 break
-        return 0 if result["state"] == "ok" else 1
+        record.publish(ok=result["state"] == "ok")
+        return 0 if record.found["ok"] else 1
     finally:
         os.close(held)
 
@@ -128,6 +135,11 @@ class Updater:
             except address.NoAddress as error:
                 found[name.key] = None, str(error)
         return found
+
+    def forget(self):
+        """New credentials must prove themselves, even where the record is right."""
+        if os.path.exists(self.path):
+            os.unlink(self.path)
 
     def once(self, addresses):
         """One round. Writes and returns what `sitelink status` shows."""

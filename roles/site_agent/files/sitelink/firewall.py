@@ -18,7 +18,7 @@ import shlex
 import subprocess
 import time
 
-from . import config, log, nftables, state
+from . import config, loaded, log, nftables, state
 from .loop import Loop
 
 SAFETY_SECONDS = 30  # events the kernel dropped; iptables-legacy, which has no events
@@ -140,11 +140,13 @@ def report(interface):
 
 def run(interface):
     """The daemon. Returns the exit code."""
+    record = loaded.Record(loaded.unit("firewall", interface))
     cfg = config.load_firewall(interface)
     lock = state.lock(config.run_path("firewall", interface, "lock"))
     if lock is None:
         log.log(log.ERROR, "another sitelink firewall %s is running already" % interface)
         return 1
+    record.publish()
     loop = Loop()
     daemon = Daemon(cfg, loop)
     try:

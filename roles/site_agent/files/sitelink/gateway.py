@@ -28,7 +28,7 @@ import socket
 from collections import deque, namedtuple
 
 from . import address as underlay
-from . import config, lease, log, netlink, state
+from . import config, lease, loaded, log, netlink, state
 from .loop import Loop
 
 BACKSTOP_METRIC = 4278198272  # the last but a few: behind every metric that anybody chooses
@@ -308,6 +308,7 @@ def _source(cfg, wanted, routers):
 
 def run(interface):
     """The daemon. Returns an exit code; raises ConfigError."""
+    record = loaded.Record(loaded.unit("gateway", interface))
     cfg = config.load_gateway(interface)
     held = state.lock(config.run_path("gateway", interface, "lock"))
     if held is None:
@@ -323,6 +324,7 @@ def run(interface):
             "%s another tr069_table" % (cfg.table, holder, holder, interface),
         )
         return 1
+    record.publish()
     loop = Loop()
     Daemon(cfg, loop)
     loop.run()

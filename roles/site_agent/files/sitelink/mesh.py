@@ -12,7 +12,7 @@ import random
 import signal
 import time
 
-from . import config, dns, exits, handover, icmp, lease, log, netlink, overlay, state, tell, wg
+from . import config, dns, exits, handover, icmp, lease, loaded, log, netlink, overlay, state, tell, wg
 from .loop import Loop
 from .peers import Peers
 from .resolve import Questions, Resolver
@@ -49,20 +49,22 @@ def way_out(kernel, cfg):
 
 def run(interface):
     """The daemon. Returns an exit code; raises ConfigError."""
+    record = loaded.Record(loaded.unit("mesh", interface))
     cfg = config.load_mesh(interface)
     held = state.lock(config.run_path("mesh", interface, "lock"))
     if held is None:
         log.log(log.ERROR, "another sitelink mesh %s is running already" % interface)
         return 1
     loop = Loop()
-    daemon = Daemon(cfg, loop)
+    daemon = Daemon(cfg, loop, record)
     loop.run()
     daemon.close()
     return 0
 
 
 class Daemon:
-    def __init__(self, cfg, loop):
+    def __init__(self, cfg, loop, record):
+        self.record = record
         self.plan = self.cfg = cfg  # what the files say, and the same with the keys that are in use
         self.conf, self.device = None, None  # as of the last look
         self.loop = loop
@@ -112,8 +114,11 @@ class Daemon:
 
     def reload(self):
         """A changed plan, told by SIGHUP."""
+        record = loaded.Record(self.record.name)
         try:
             self.plan = config.load_mesh(self.plan.interface)
+            # The program and the unit are those of the start.
+            self.record.found["files"] = record.found["files"]
             self.config_fault = ""
             self.use_keys()
             self.close_post()
@@ -143,6 +148,7 @@ class Daemon:
 
     def reconcile(self):
         """Bring link, device and routes to the configuration, then look after the peers."""
+        self.record.read(config.wireguard_path(self.cfg.interface))
         link = self.kernel.link(self.cfg.interface)
         # wg-quick sets the link up last; to act sooner would race with its wg setconf, which wipes endpoints
         index = link.index if link is not None and link.up else None
@@ -176,6 +182,7 @@ class Daemon:
                 self.failed(error)
         if self.exits.routed:
             self.exits.apply()
+        self.record.publish()
         self.look_at_way()
         self.poll()
 

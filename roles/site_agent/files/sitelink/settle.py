@@ -16,15 +16,22 @@ def settle(interface):
     plan = config.load_mesh(interface)
     kernel = netlink.Kernel()
     changed = ["configuration"] if compose(interface, plan) else []
+    return {"changed": changed + drift(interface), "warnings": overlay.warnings(kernel, plan)}
+
+
+def drift(interface):
+    """In what the running interface, if there is one, is not as the files say: words. Raises config.ConfigError."""
+    plan = config.load_mesh(interface)
+    kernel = netlink.Kernel()
     link = kernel.link(interface)
+    if link is None or not link.up:
+        return []
+    in_use = handover.Handover(state.read_json(config.lib_path("keys", interface, "json")))
+    told = state.read_json(config.run_path("mesh", interface, "json")).get("exit") or {}
     try:
-        if link is not None and link.up:
-            in_use = handover.Handover(state.read_json(config.lib_path("keys", interface, "json")))
-            told = state.read_json(config.run_path("mesh", interface, "json")).get("exit") or {}
-            changed += overlay.drift(kernel, plan, link, in_use, told.get("address"))
+        return overlay.drift(kernel, plan, link, in_use, told.get("address"))
     except (wg.WgError, wg.ConfError) as error:
         raise config.ConfigError(str(error)) from None
-    return {"changed": changed, "warnings": overlay.warnings(kernel, plan)}
 
 
 def compose(interface, plan):

@@ -5,7 +5,7 @@ import os
 import subprocess
 import time
 
-from . import config, doctor, log, metrics, nftables, state, status, text, wg
+from . import config, doctor, loaded, log, metrics, nftables, state, status, text, wg
 from .loop import Loop
 
 SETTINGS = "watch.json"  # below config.ETC
@@ -50,8 +50,11 @@ class Health:
 
 def run():
     """The daemon. Returns an exit code; raises ConfigError."""
+    record = loaded.Record(loaded.WATCH)
+    settings = load()
+    record.publish()
     loop = Loop()
-    Daemon(load(), loop)
+    Daemon(settings, loop)
     loop.run()
     return 0
 
