@@ -138,7 +138,12 @@ class Site:
 
 
 @pytest.fixture(scope="module")
-def pair(namespaces):
+def net_carrier(namespaces):
+    return namespaces()
+
+
+@pytest.fixture(scope="module")
+def pair(namespaces, net_carrier):
     for tool in ("wg", "wg-quick", "wireguard-go"):
         if shutil.which(tool) is None:
             pytest.skip("needs %s" % tool)
@@ -148,10 +153,11 @@ def pair(namespaces):
         "interface": "eth1", "networks": ["10.0.0.0/7"], "table": 305, "fwmark": 305, "priority": 305,
         "gateway": "first_host",
     }  # fmt: skip
-    carrier = namespaces()
+    carrier = net_carrier
     sites = []
     for letter, number, address in (("a", 1, "10.23.64.5/20"), ("b", 2, "10.140.16.9/21")):
         namespace = namespaces()
+        namespace.constants["mesh.FAST_FOR_SECONDS"] = 4  # instead of 15: calm() waits for its end
         connect(namespace, "eth1", carrier, "ont-" + letter)
         directory = "/etc/netns/" + namespace.name  # ip netns exec puts these over /etc
         os.makedirs(directory)
@@ -501,6 +507,118 @@ def test_an_end_that_hears_nothing_asks_and_is_content(pair):
     give(a, kept)
     b.daemon = b.start()
     wait_for(lambda: b.alive("site-a") and b.dump()[a.public][7] == "25")
+
+
+def move(site):
+    """Another address of the prefix that eth1 has. Returns the new endpoint; there is no DNS that would know it."""
+    before = site.ns.sh("ip -o -4 addr show dev eth1").split()[3]
+    number = ipaddress.IPv4Interface(before)
+    after = next(host for host in number.network.hosts() if host > number.ip)
+    site.ns.sh("ip addr del %s dev eth1; ip addr add %s/%d dev eth1" % (before, after, number.network.prefixlen))
+    wait_for(lambda: "src %s " % after in site.ns.sh("ip route show table 305"))
+    return "%s:22000" % after
+
+
+@pytest.fixture
+def calm(pair):
+    """Only the two, whose keepalives tell nobody anything for ten minutes; and nothing happened lately."""
+    a, b = pair
+    wait_for(lambda: a.alive("site-b") and b.alive("site-a"))
+    kept = [(site, site.peers) for site in pair]
+    for site in pair:
+        site.install(site.peers[:1])
+        site.ns.write("mesh-%s.json" % site.wg, site.plan(site.peers, keepalive=600))
+        site.daemon.send_signal(signal.SIGHUP)
+    wait_for(lambda: a.dump()[b.public][7] == b.dump()[a.public][7] == "600")
+    for site in pair:
+        wait_for(lambda site=site: not looked(site, 2))
+    yield a, b
+    for site, peers in kept:
+        if site.daemon.poll() is not None:
+            site.daemon = site.start()
+        give(site, peers)
+    wait_for(lambda: a.dump()[b.public][7] == b.dump()[a.public][7] == "25")
+    wait_for(lambda: a.alive("site-b") and b.alive("site-a"))
+
+
+def looked(site, seconds):
+    before = children_faults(site.daemon)
+    time.sleep(seconds)
+    return children_faults(site.daemon) > before
+
+
+def test_a_renumbering_while_the_daemon_is_away_is_told_when_it_is_back(calm):
+    a, b = calm
+    begun = len(a.log())
+    a.ns.stop(a.daemon, signal.SIGKILL)
+    endpoint = move(a)
+    assert b.dump()[a.public][2] != endpoint
+    a.daemon = a.start()
+    wait_for(lambda: b.dump()[a.public][2] == endpoint)
+    assert b.alive("site-a") and "is silent" not in a.log()[begun:]
+
+
+def test_a_move_of_the_last_second_is_not_written_over(calm):
+    """Two ends renumber one after the other, and the second one hears the first by WireGuard alone."""
+    a, b = calm
+    b.ns.stop(b.daemon)
+    endpoint = move(b)
+    assert b.reaches(a) and a.dump()[b.public][2] == endpoint
+    move(a)
+    a.looks_again(2)
+    assert a.dump()[b.public][2] == endpoint
+    assert a.reaches(b)
+
+
+def test_a_peer_that_drops_echo_requests_is_not_taken_for_dead(calm):
+    a, b = calm
+    b.ns.sh("nft 'table inet deaf { chain input { type filter hook input priority 0; meta l4proto icmp drop; }; }'")
+    try:
+        begun = len(a.log())
+        endpoint = move(a)
+        wait_for(lambda: b.dump()[a.public][2] == endpoint)
+        handshake = a.dump()[b.public][4]
+        a.looks_again(15)
+        assert not a.reaches(b, 1)  # it is deaf
+        assert a.alive("site-b") and "is silent" not in a.log()[begun:], a.log()[begun:]
+        assert a.dump()[b.public][4] == handshake  # the same session
+    finally:
+        b.ns.sh("nft delete table inet deaf")
+
+
+@pytest.mark.parametrize("name", ["10.23.64.5", "10.99.99.99"], ids=["of last week", "of a captive portal"])
+def test_a_name_that_leads_elsewhere_costs_a_turn_and_not_the_link(pair, net_carrier, name):
+    """After a hole in the carrier's network: what worked last is tried before what DNS says, and is not forgotten for it."""
+    a, b = pair
+    kept = b.peers
+    wait_for(lambda: a.alive("site-b") and b.alive("site-a"))
+    endpoint = move(a)
+    wait_for(lambda: b.dump()[a.public][2] == endpoint)
+    hosts = "/etc/netns/%s/hosts" % b.ns.name
+    with open(hosts) as file:
+        before = file.read()
+    with open(hosts, "w") as file:
+        file.write("%s site-a.lab.test\n" % name)
+    a.ns.stop(a.daemon)  # site-b alone has to find it
+    wg("set", a.wg, "peer", b.public, "persistent-keepalive", "off")
+    b.ns.write("mesh-%s.json" % b.wg, b.plan(b.peers, keepalive=3))  # silence is noticed sooner
+    b.daemon.send_signal(signal.SIGHUP)
+    try:
+        net_carrier.sh("echo 0 > /proc/sys/net/ipv4/ip_forward")
+        tried = set()
+        wait_for(lambda: tried.add(b.dump()[a.public][2]) or name + ":22000" in tried)
+        net_carrier.sh("echo 1 > /proc/sys/net/ipv4/ip_forward")
+        wait_for(lambda: b.alive("site-a"))
+        assert b.dump()[a.public][2] == endpoint
+        with open(os.path.join(b.ns.lib, "mesh-%s.json" % b.wg)) as file:
+            assert name + ":22000" not in json.load(file)["peers"][a.public]["endpoints"] or name == "10.23.64.5"
+    finally:
+        net_carrier.sh("echo 1 > /proc/sys/net/ipv4/ip_forward")
+        with open(hosts, "w") as file:
+            file.write(before)
+        a.daemon = a.start()
+        give(b, kept)
+    wait_for(lambda: a.alive("site-b") and b.alive("site-a") and b.dump()[a.public][7] == "25")
 
 
 def test_secrets_stay_secret(pair):

@@ -67,6 +67,7 @@ def test_a_hundred_thousand_inputs():
     chance = random.Random(69)
     seeds = [GOOD, tell.build(tell.MOVED)[0], tell.build(tell.QUESTION, ["192.168.11.2"] * 64)[0]]
     seeds.append(tell.build(tell.TOLD, [("192.168.11.2", "10.1.1.1:22000", 5)] * 64)[0])
+    seeds += [tell.build(tell.KEYS, [bytes(range(64))])[0], tell.build(tell.SWITCH, [bytes(32)])[0], tell.build(tell.ASK)[0]]
     taken = 0
     for number in range(100000):
         data = bytearray(chance.choice(seeds))
@@ -78,7 +79,7 @@ def test_a_hundred_thousand_inputs():
         elif way == 2:
             data += bytes(chance.randrange(256) for _ in range(chance.randrange(40)))
         elif way == 3:
-            data = bytearray(struct.pack("!4sBB", b"SLT1", chance.randrange(5), chance.randrange(256)))
+            data = bytearray(struct.pack("!4sBB", b"SLT1", chance.randrange(10), chance.randrange(256)))
             data += bytes(chance.randrange(256) for _ in range(chance.randrange(120)))
         found = tell.parse(bytes(data))
         if found is None:
@@ -87,6 +88,9 @@ def test_a_hundred_thousand_inputs():
         kind, records = found
         assert len(records) <= tell.MAX_RECORDS
         for record in records:
+            if kind in (tell.KEYS, tell.READY, tell.SWITCH):
+                assert len(record) == (32 if kind == tell.SWITCH else 64)
+                continue
             ipaddress.IPv4Address(record if kind == tell.QUESTION else record[0])
             assert kind == tell.QUESTION or (peers.parse_endpoint(record[1]) and 0 <= record[2] <= 0xFFFFFFFF)
         assert b"".join(tell.build(kind, records)) == bytes(data)

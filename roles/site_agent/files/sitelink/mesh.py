@@ -328,6 +328,9 @@ class Daemon:
         self.way, self.cut = way, False
         log.log(log.INFO, "the way out is from %s via %s on %s" % (way + (self.cfg.underlay_interface,)))
         self.hurry()
+        # A daemon that just started does not know yet who lives, and who moved as well has an endpoint that is newer than
+        # the last look: an older one must not be set over it.
+        self.learn()
         self.peers.moved(time.monotonic())
         if self.index is not None:
             self.announce()
@@ -344,7 +347,7 @@ class Daemon:
         self.poll()
 
     def announce(self):
-        """Let every live peer hear from the new address at once: WireGuard itself would say nothing.
+        """Let every live peer hear from the new address at once: WireGuard itself would say nothing. After learn().
 
         Setting the same endpoint makes wireguard-go drop the source address it remembers, but sends nothing: the message
         and the echo request are the packets. Who gets the message tells what is news, and tells others of this site.
@@ -362,7 +365,7 @@ class Daemon:
     def on_post(self):
         now = time.monotonic()
         known = self.peers.by_address
-        wanted, due = [], False
+        wanted, due, heard = [], False, False
         for sender, kind, records in self.post.receive(known, self.limit, now):
             if kind == tell.TOLD:
                 due = self.peers.told(sender, records, now) or due
@@ -376,12 +379,16 @@ class Daemon:
             elif kind == tell.READY:
                 if records[0] == self.question(sender):
                     self.handover.ready[sender] = now
+            elif kind == tell.ASK:
+                self.post.send(sender, tell.build(tell.ANSWER))
+            elif kind == tell.ANSWER:
+                heard = heard or self.peers.states[known[sender]].suspect is not None
             else:
                 wanted.append((sender, records if kind == tell.QUESTION else None))
         # Not for a question: each site asks of a dead one for as long as it is dead, and that may be for good.
         if due or any(addresses is None for _, addresses in wanted):
             self.hurry()
-        if wanted or due:
+        if wanted or due or heard:
             self.poll()  # the message came from where WireGuard has its sender now: learn that, then answer
         for sender, addresses in wanted:
             if addresses is None:
@@ -399,8 +406,10 @@ class Daemon:
                 self.send([listener], tell.build(tell.TOLD, records))
 
     def echo(self, keys):
+        """Let these prove that they live: by an echo request, and in our own words, since many a firewall drops the former."""
         if not keys:
             return
+        self.send(keys, tell.build(tell.ASK))
         try:
             with icmp.Echo(self.cfg.interface) as echo:
                 for key in keys:
@@ -416,17 +425,10 @@ class Daemon:
         if self.poll_timer is not None:
             self.poll_timer.cancel()
         now = time.monotonic()
-        if self.index is not None:
-            try:
-                device = wg.show(self.cfg.interface)
-            except wg.WgError as error:
-                self.failed(error)
-            else:
-                changes = self.peers.observe(device, now, time.time())
-                self.set_endpoints(changes.lacking)
-                self.after_changes(changes)
-                self.act(device, now)
-                self.try_other_keys(now)
+        device = self.learn()
+        if device is not None:
+            self.act(device, now)
+            self.try_other_keys(now)
         self.exits.decide({self.peers.states[key].plan.name for key in self.peers.live()})
         wait = FAST_POLL_SECONDS if now < self.fast_until else POLL_SECONDS
         due = self.peers.next_due(now) if self.index is not None and not self.cut else None
@@ -434,6 +436,20 @@ class Daemon:
             wait = min(wait, max(due, FAST_POLL_SECONDS / 2))
         self.poll_timer = self.loop.after(wait, self.poll)
         self.report()
+
+    def learn(self):
+        """Look at the device: who lives, and where. Returns it, or None while there is none."""
+        if self.index is None:
+            return None
+        try:
+            device = wg.show(self.cfg.interface)
+        except wg.WgError as error:
+            self.failed(error)
+            return None
+        changes = self.peers.observe(device, time.monotonic(), time.time())
+        self.set_endpoints(changes.lacking)
+        self.after_changes(changes)
+        return device
 
     def after_changes(self, changes):
         """Log who came and who went, and let others know."""

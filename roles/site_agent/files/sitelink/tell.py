@@ -11,6 +11,8 @@ address is that of the peer whose key sealed it. A message is a header, MAGIC, k
     KEYS      new public key (32), digest of the preshared key (32)   do you know my new key?
     READY     the same                                                I do
     SWITCH    that public key (32)                                    I use it from now on
+    ASK       none                                                    are you there?
+    ANSWER    none                                                    yes
 
 Numbers are in network byte order. Anything else is dropped whole.
 """
@@ -21,14 +23,15 @@ import struct
 from .sockets import Held
 
 PORT = 22069
-MOVED, QUESTION, TOLD, KEYS, READY, SWITCH = 1, 2, 3, 4, 5, 6
+MOVED, QUESTION, TOLD, KEYS, READY, SWITCH, ASK, ANSWER = 1, 2, 3, 4, 5, 6, 7, 8
 MAX_RECORDS = 64  # 904 bytes: below every MTU
 MAX_SIZE = 6 + 14 * MAX_RECORDS
 
 _MAGIC = b"SLT1"
 _HEADER = struct.Struct("!4sBB")
 _TOLD = struct.Struct("!4s4sHI")
-_SIZES = {MOVED: 0, QUESTION: 4, TOLD: _TOLD.size, KEYS: 64, READY: 64, SWITCH: 32}
+_SIZES = {MOVED: 0, QUESTION: 4, TOLD: _TOLD.size, KEYS: 64, READY: 64, SWITCH: 32, ASK: 0, ANSWER: 0}
+_ABOUT_KEYS = (KEYS, READY, SWITCH)
 _IP_FREEBIND, _SO_BINDTODEVICE = 15, 25  # linux/in.h, asm-generic/socket.h
 _BURST, _PER_SECOND = 20, 5  # messages of one peer that are heeded
 _AT_ONCE = 200  # datagrams read before the loop may do something else
@@ -43,9 +46,9 @@ def parse(data):
     size = _SIZES.get(kind)
     if magic != _MAGIC or size is None or count > MAX_RECORDS or len(data) != _HEADER.size + count * size:
         return None
-    if (count == 0) != (kind == MOVED) or (kind >= KEYS and count != 1):
+    if (count == 0) != (size == 0) or (kind in _ABOUT_KEYS and count != 1):
         return None
-    if kind >= KEYS:
+    if kind in _ABOUT_KEYS:
         return kind, [data[_HEADER.size :]]
     records = []
     for offset in range(_HEADER.size, len(data), size or 1):
@@ -65,7 +68,7 @@ def build(kind, records=()):
     for record in records:
         if kind == QUESTION:
             packed.append(socket.inet_aton(record))
-        elif kind >= KEYS:
+        elif kind in _ABOUT_KEYS:
             packed.append(record)
         else:
             address, endpoint, age = record
