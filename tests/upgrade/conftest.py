@@ -37,9 +37,11 @@ UNITS = [
     "sitelink-ddns.path",
     "sitelink-ddns.timer",
 ]
-# Where a site has what sitelink, old or new, put there: each path, its mode and its owner.
+# Where a site has what sitelink, old or new, put there: each path, its mode and its owner. What a link to enable wg-quick@wg0 leads to
+# depends on which unit files there were at the time; systemd goes by its name.
 LOOK = r"""
-cd / && find etc usr/local opt lib/systemd var/lib/sitelink* run/sitelink* run/systemd/network -printf '%p %M %u %g %l\n' | sort
+cd / && find etc usr/local opt lib/systemd var/lib/sitelink* run/sitelink* run/systemd/network -printf '%p %M %u %g %l\n' |
+  sed 's,[^ ]*/wg-quick@[^ /]*$,,' | sort
 """
 Seen = collections.namedtuple("Seen", "keys first second")
 
