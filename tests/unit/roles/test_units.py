@@ -125,3 +125,19 @@ def test_today_nothing_is_left_out(units, path):
                 "RuntimeDirectoryPreserve",
             }
         assert lacking <= allowed, (version, lacking)
+
+
+def test_the_mesh_comes_up_without_waiting_for_the_network(units):
+    """The router may be off. Else the unit is the distribution's, as Debian 11 to 13 and EL have it."""
+    unit = units[VERSIONS[-1], "wg-quick.service"]
+    assert "network-online" not in " ".join(value for _section, _name, value in unit)
+    theirs = pathlib.Path("/usr/lib/systemd/system/wg-quick@.service").read_text().partition("[Service]\n")[2]
+    service, _, install = theirs.partition("[Install]\n")
+    for section, text in (("Service", service), ("Install", install)):
+        ours = [f"{name}={value}" for where, name, value in unit if where == section]
+        assert ours == text.split("\n\n")[0].strip().splitlines(), section
+
+
+def test_no_unit_that_the_mesh_needs_waits_for_the_network(units):
+    waiting = {name for (_version, name), unit in units.items() if any("network-online" in line[2] for line in unit)}
+    assert waiting == {"sitelink-ddns.service"}

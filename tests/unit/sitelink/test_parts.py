@@ -41,6 +41,13 @@ class TestConfig:
         assert config.load_mesh("wg0").peers[0].endpoint == ("site-b.lab.test", 22000)
         assert (config.configured("gateway"), config.configured("mesh")) == (["eth1"], ["wg0"])
 
+    def test_a_plan_of_an_earlier_version_is_read(self, directories):
+        """A run that brings a site up to date starts today's daemon with it, before it writes the plan anew."""
+        earlier = {key: value for key, value in MESH["peers"][0].items() if key != "seeds"}
+        put(config.mesh_path("wg0"), dict(MESH, peers=[earlier]))
+        plan = config.load_mesh("wg0")
+        assert (plan.peers[0].seeds, plan.peers[0].external, plan.uplink, plan.exit) == ([], False, "", None)
+
     @pytest.mark.parametrize(
         "change, words",
         [
