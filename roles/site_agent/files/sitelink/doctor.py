@@ -36,7 +36,7 @@ FIRST_EXIT = 10
 
 # Every code with its layer; each has its sentences in every language.
 CODES = {
-    "config_none": "config", "config_bad": "config",
+    "config_none": "config", "config_bad": "config", "config_old": "config",
     "nic_missing": "nic", "nic_off": "nic",
     "link_none": "link",
     "dhcp_none": "dhcp",
@@ -98,6 +98,7 @@ def diagnose(report, look):
     if not any(CODES[item.code] in ("nic", "link", "dhcp", "lease", "gateway") for item in found):
         away = internet(report, look)
         found += away + names(report, look, asleep=any(item.code in ("exit_gone", "exit_silent") for item in away))
+    found += [finding("config_old", unit=item["unit"], files=", ".join(item["files"])) for item in report.get("outdated") or []]
     return sorted(found, key=lambda item: LAYERS.index(CODES[item.code]))
 
 
