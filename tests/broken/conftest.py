@@ -50,7 +50,7 @@ class Site:
     def play(self, variables, after=0, site=SITE):
         """One run; returns what it printed, or None when it broke off behind its `after`-th change."""
         number = (ONE, TWO).index(variables)
-        environ = dict(os.environ, SITELINK_BREAK_AFTER=str(after), SITELINK_BREAK_LOG=str(self.log))
+        environ = dict(os.environ, SITELINK_BREAK_AFTER=str(int(after)), SITELINK_BREAK_LOG=str(self.log))
         environ.update(ANSIBLE_CALLBACK_PLUGINS=str(HERE / "callback"), ANSIBLE_CALLBACKS_ENABLED="broken")
         words = [
             "ansible-playbook",

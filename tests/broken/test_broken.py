@@ -6,43 +6,46 @@ import time
 from conftest import ONE, SITE, TWO, differences
 from lab_tests import lab, recap
 
-SECONDS = 600  # for the cuts; a machine that is slower tries less of them, and says so
+SECONDS = 300  # for the cuts of one test; a machine that is slower makes less of them, and says so
 
 
-def test_a_run_that_is_cut_off_behind_any_change_is_finished_by_the_next(site):
-    """In turn from one way to be set up to the other, each time cut off one change later."""
-    wanted = []
-    for variables in (TWO, ONE):
+def cut(site, variables):
+    """Runs that are each cut off behind their first change, so that no change finds another one in its run; returns the tasks."""
+    tasks, end = [], time.monotonic() + SECONDS
+    while site.play(variables, time.monotonic() < end) is None:
+        tasks.append(site.log.read_text())
+        assert len(tasks) < 100, tasks
+    print(f"{len(tasks)} runs were cut off behind:", *tasks, sep="\n  ")
+    return tasks
+
+
+def check(site, wanted, told):
+    found = differences(site.settled(), wanted)
+    assert not found, f"{told}:\n" + "\n".join(found)
+
+
+def test_changes_that_are_cut_off_come_to_the_same_end(site):
+    wanted = {}
+    for name, variables in (("two", TWO), ("one", ONE)):
         site.play(variables)
-        wanted.append(site.settled())
-    assert all(not found["service"] for found in wanted), "what an uninterrupted run leaves is what it says"
-    assert len(differences(*wanted)) > 20, "the two ways differ in much"
-    tried, after, left, end = [], 0, set(), time.monotonic() + SECONDS
-    while len(left) < 2 and time.monotonic() < end:  # until both ways were gone to their ends
-        after += 1
-        number = (after + 1) % 2
-        variables = (TWO, ONE)[number]
-        if site.play(variables, after) is None:
-            tried.append(site.log.read_text())
-            site.play(variables)
-        else:
-            left.add(number)
-        found = differences(site.settled(), wanted[number])
-        assert not found, f"cut off behind change {after}, {tried[-1:]}:\n" + "\n".join(found)
-    print("cut off behind:", *tried, sep="\n  ")
-    assert len(tried) >= 8, tried
+        wanted[name] = site.settled()
+        assert wanted[name]["service"] == [], "it runs what is written"
+    assert len(differences(wanted["one"], wanted["two"])) > 20, "the two ways to set the site up differ in much"
+    tasks = cut(site, TWO)
+    assert len(tasks) >= 5, tasks
+    check(site, wanted["two"], tasks)
+    # And several changes in one run.
+    for after, name, variables in ((len(tasks) // 2, "one", ONE), (len(tasks) - 1, "two", TWO)):
+        assert site.play(variables, after) is None
+        site.play(variables)
+        check(site, wanted[name], f"cut off behind change {after}, {site.log.read_text()}")
+    assert recap(site.play(TWO))[SITE]["changed"] == 0
 
 
-def test_a_first_run_that_is_cut_off_behind_each_of_its_changes_comes_to_the_same_end(site):
-    """Every run does one change more and is cut off."""
+def test_a_first_run_that_is_cut_off_comes_to_the_same_end(site):
     site.play(ONE)
     wanted = site.settled()
     lab("reinstall", SITE)
-    runs = 1
-    while site.play(ONE, 1) is None:
-        runs += 1
-        assert runs < 80, site.log.read_text()
-    found = differences(site.settled(), wanted)
-    assert not found, "\n".join(found)
+    tasks = cut(site, ONE)
+    check(site, wanted, tasks)
     assert recap(site.play(ONE))[SITE]["changed"] == 0
-    print("runs:", runs)
