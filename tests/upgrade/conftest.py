@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Two sites as an early version left them, a third one from nothing, and one run of the playbook. Run by `scripts/test upgrade`.
 
-34fc4c5.tar.xz (`tar -xJO` shows it) is what commit 34fc4c5 wrote on two sites of this lab, `both` where it is the same, and the
-inventory that its new_inventory made. Keys, tokens and what scripts/setup fetches are filled in here.
+34fc4c5.json is what commit 34fc4c5 wrote on two sites of this lab, `both` where it is the same, and the inventory that its
+new_inventory made. Keys, tokens and what scripts/setup fetches are filled in here; its program comes from the history.
 """
 
 import collections
@@ -25,7 +25,8 @@ from ansible_collections.sitelink.tr069.plugins.plugin_utils._keys import MeshKe
 from lab_tests import INVENTORY, SITES, STATE, lab, on, playbook, run, wait_for, wait_for_the_mesh, wait_for_the_names
 
 OLD, NEW = SITES[:2], SITES[2]
-ARCHIVE = pathlib.Path(__file__).with_name("34fc4c5.tar.xz")
+COMMIT = "34fc4c5"
+WRITTEN = json.loads(pathlib.Path(__file__).with_name(f"{COMMIT}.json").read_text())
 WHEEL = "ddns-4.2.0-py2.py3-none-any.whl"
 PASSWORD = "a password of these tests\n"
 UNITS = [
@@ -60,20 +61,40 @@ def filled(path, text, site):
     return text.replace("@token@", group_vars("ddns.yml")["ddns_token"])
 
 
+def written(*tops):
+    """(path, text, mode) of what stands below these."""
+    for name, file in WRITTEN.items():
+        top, _, path = name.partition("/")
+        if top in tops:
+            yield path, "\n".join(file["lines"]), int(file["mode"], 8)
+
+
+def program():
+    """(path, data) of the early version's program."""
+    argv = ["git", "-C", ROOT, "archive", f"{COMMIT}:roles/site_agent/files"]
+    done = subprocess.run([*argv, "sitelink"], capture_output=True, timeout=300)
+    if done.returncode:
+        pytest.skip(f"the history does not reach back to {COMMIT}")
+    with tarfile.open(fileobj=io.BytesIO(done.stdout)) as archive:
+        for member in archive:
+            if member.isfile():
+                yield f"usr/local/lib/sitelink/{member.name}", archive.extractfile(member).read()
+
+
 def install(site):
     """The early version's installation on a site, without the run that made it."""
     packed = io.BytesIO()
-    with tarfile.open(ARCHIVE) as archive, tarfile.open(fileobj=packed, mode="w") as tar:
+    with tarfile.open(fileobj=packed, mode="w") as tar:
 
         def add(path, data, mode):
             member = tarfile.TarInfo(path)
             member.size, member.mode = len(data), mode
             tar.addfile(member, io.BytesIO(data))
 
-        for member in archive:
-            top, _, path = member.name.partition("/")
-            if top in ("both", site):
-                add(path, filled(path, archive.extractfile(member).read().decode(), site).encode(), member.mode)
+        for path, text, mode in written("both", site):
+            add(path, filled(path, text, site).encode(), mode)
+        for path, data in program():
+            add(path, data, 0o644)
         add(f"usr/local/lib/sitelink/{WHEEL}", (ROOT / ".cache" / WHEEL).read_bytes(), 0o644)
         add("etc/sitelink/ddns-ca.pem", (STATE / "ca.pem").read_bytes(), 0o644)
     argv = [ROOT / "lab" / "lab", "exec", site, "--", "tar", "-x", "-C", "/"]
@@ -83,12 +104,9 @@ def install(site):
 
 def make_inventory(path):
     """The early version's inventory, with what its operator had to write into it."""
-    with tarfile.open(ARCHIVE) as archive:
-        for member in archive:
-            top, _, name = member.name.partition("/")
-            if top == "inventory":
-                (path / name).parent.mkdir(parents=True, exist_ok=True)
-                (path / name).write_bytes(archive.extractfile(member).read())
+    for name, text, _ in written("inventory"):
+        (path / name).parent.mkdir(parents=True, exist_ok=True)
+        (path / name).write_text(text)
 
     def write(name, values):
         text = (path / name).read_text() if (path / name).exists() else "---\n"

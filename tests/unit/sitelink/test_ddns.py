@@ -326,7 +326,9 @@ def test_new_settings_of_the_client_count_as_run_once_a_run_with_them_ended_well
     settings = os.path.join(right.namespace.etc, "ddns.json")
     path = os.path.join(right.state, "loaded.json")
     before, content = right.requests(), read_json(settings)
-    right.namespace.write("ddns.json", dict(content, providers=[dict(content["providers"][0], token="no-token-of-anybody")]), 0o600)
+    right.namespace.write(
+        "ddns.json", dict(content, providers=[dict(content["providers"][0], token="no-token-of-anybody")]), 0o600
+    )
     assert right.run()[0] == 1 and right.requests() > before, "the record is right, but the token is not"
     assert read_json(path)["ok"] is False
     right.namespace.write("ddns.json", content, 0o600)

@@ -106,6 +106,7 @@ def test_a_healthy_site_reports_nothing():
         ("lan_forwarding", {"unforwarded": [("192.168.1.0/24", "EHOSTUNREACH")]}, REPORT),
         ("clock_behind", {"files_from_the_future": "now 1970"}, REPORT),
         ("ddns_daemon", {}, changed("ddns", reason="no update ran")),
+        ("config_old", {}, dict(REPORT, outdated=[{"unit": "sitelink-mesh@wg0.service", "files": ["/etc/sitelink/mesh-wg0.json"]}])),
     ],
 )  # fmt: skip
 def test_one_fault_is_one_finding(code, seen, report):

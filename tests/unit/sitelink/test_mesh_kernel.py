@@ -249,6 +249,31 @@ def test_the_link_is_made_anew(pair):
     wait_for(lambda: a.hears(b))
 
 
+def outdated(site):
+    return [(item["unit"], item["files"]) for item in site.ns.status()["outdated"]]
+
+
+def test_a_plan_that_nobody_told_the_daemon_of_is_named_until_it_is_told(pair):
+    """What a run of the playbook leaves that breaks off between the file and the reload."""
+    a, _ = pair
+    plan = a.plan(a.peers)
+    path = os.path.join(a.ns.etc, "mesh-%s.json" % a.wg)
+    unit = "sitelink-mesh@%s.service" % a.wg
+    assert outdated(a) == []
+    a.ns.write("mesh-%s.json" % a.wg, dict(plan, keepalive=24))
+    assert outdated(a) == [(unit, [path])]
+    assert any(fault["layer"] == "mesh" and "sitelink service " + unit in fault["message"] for fault in a.ns.status()["faults"])
+    a.daemon.send_signal(signal.SIGHUP)
+    wait_for(lambda: outdated(a) == [])
+    a.ns.write("mesh-%s.json" % a.wg, "{")
+    a.daemon.send_signal(signal.SIGHUP)
+    wait_for(lambda: "is not JSON" in a.log() or outdated(a))
+    assert outdated(a) == [(unit, [path])], "it goes on with what it had"
+    a.ns.write("mesh-%s.json" % a.wg, plan)
+    a.daemon.send_signal(signal.SIGHUP)
+    wait_for(lambda: outdated(a) == [])
+
+
 def test_changed_files_are_applied_without_touching_the_tunnel(pair):
     a, b = pair
     wait_for(lambda: a.alive("site-b"))

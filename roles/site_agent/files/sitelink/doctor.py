@@ -36,7 +36,7 @@ FIRST_EXIT = 10
 
 # Every code with its layer; each has its sentences in every language.
 CODES = {
-    "config_none": "config", "config_bad": "config",
+    "config_none": "config", "config_bad": "config", "config_old": "config",
     "nic_missing": "nic", "nic_off": "nic",
     "link_none": "link",
     "dhcp_none": "dhcp",
@@ -101,6 +101,7 @@ def diagnose(report, look):
     if any(item.code == "clock_behind" for item in found):
         # WireGuard takes a handshake of an earlier time than the last one for a repetition, and does not answer.
         found = [item for item in found if item.code != "udp_blocked"]
+    found += [finding("config_old", unit=item["unit"], files=", ".join(item["files"])) for item in report.get("outdated") or []]
     return sorted(found, key=lambda item: LAYERS.index(CODES[item.code]))
 
 

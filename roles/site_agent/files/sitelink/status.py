@@ -5,7 +5,7 @@ import os
 import socket
 import time
 
-from . import __version__, config, ddns, firewall, gateway, handover, icmp, lease, netlink, nftables, state, wg
+from . import __version__, config, ddns, firewall, gateway, handover, icmp, lease, loaded, netlink, nftables, state, wg
 
 
 def collect(probe=False):
@@ -20,6 +20,7 @@ def collect(probe=False):
         "ddns": None,
         "mesh": [],
         "exit": [],
+        "outdated": [],
         "faults": [],
     }
     for interface in config.configured("gateway"):
@@ -30,6 +31,9 @@ def collect(probe=False):
     for interface in config.configured("mesh"):
         _mesh(kernel, interface, probe, result)
         _exit(interface, result)
+    for kind in ("gateway", "firewall", "mesh"):
+        for interface in config.configured(kind):
+            _outdated(kind, interface, result)
     if not result["gateway"] and not result["mesh"]:
         _fault(result, "gateway", "sitelink", "%s holds no configuration; run the playbook for this site" % config.ETC)
     for fault in result["faults"]:
@@ -140,6 +144,20 @@ def _mesh(kernel, interface, probe, result):
             "peers": peers,
         }
     )
+
+
+def _outdated(kind, interface, result):
+    """A daemon that has not read what is written for it: a run of the playbook broke off."""
+    unit = loaded.unit(kind, interface)
+    told = loaded.told(unit).get("files")  # root alone may read it
+    if told is None or not state.is_locked(config.run_path(kind, interface, "lock")):
+        return
+    # What lies elsewhere the daemon of the mesh reads by itself, again and again.
+    paths = [path for path in loaded.files(unit) if os.path.dirname(path) == config.ETC and loaded.digest(path) != told.get(path)]
+    if paths:
+        result["outdated"].append({"unit": unit, "files": paths})
+        text = "the daemon does not run %s as it is written; run the playbook again, or type: sitelink service %s"
+        _fault(result, kind, interface, text % (", ".join(paths), unit))
 
 
 def _exit(interface, result):

@@ -68,6 +68,10 @@ TEXT = {
             "The configuration of sitelink cannot be used.",
             "Run ansible-playbook sitelink.tr069.site for this site; it writes the files below /etc/sitelink anew.",
         ),
+        "config_old": (
+            "{unit} does not run {files} as it is written; a run of the playbook broke off.",
+            "Run ansible-playbook sitelink.tr069.site again for this site, or type there: sitelink service {unit}.",
+        ),
         "nic_missing": (
             "There is no network card {nic}.",
             "Look at ip -br link. If the card has another name, write it as tr069_interface and run the playbook; if it is "

@@ -67,6 +67,10 @@ TEXT = {
             "sitelink 的配置无法使用。",
             "对这个站点运行 ansible-playbook sitelink.tr069.site，它会重写 /etc/sitelink 下的文件。",
         ),
+        "config_old": (
+            "{unit} 还没有按写好的 {files} 运行：playbook 中途断了。",
+            "对这个站点再运行一次 ansible-playbook sitelink.tr069.site，或在站点上输入：sitelink service {unit}。",
+        ),
         "nic_missing": (
             "没有网卡 {nic}。",
             "用 ip -br link 查看。如果网卡叫别的名字，把它写进 tr069_interface 再运行 playbook；如果网卡不见了，检查它是否插好，或是否"
