@@ -81,7 +81,7 @@ cat > /usr/src/DDNS/config.json <<'END'
   "token": "TOKEN"
 }
 END
-for i in $(seq 60); do [ -z "$(get-interface-ip eth1)" ] || break; sleep 0.5; done
+for i in $(seq 360); do [ -z "$(get-interface-ip eth1)" ] || break; sleep 0.5; done
 /usr/bin/python3 /usr/src/DDNS/run.py -c /usr/src/DDNS/config.json
 set-tr069-gateway eth1
 printf 'JOBS' >> /etc/crontab
