@@ -32,6 +32,7 @@ JOBS = """\
 * * * * * root /usr/bin/set-tr069-gateway eth1
 """
 # The article's own text, line by line. DDNS is the client that the lab has, unpacked; it has to know the lab's API.
+# `netplan apply` configures eth1 twice at once, and networkd 252 now and then loses the address by that; the reader would try again.
 BY_HAND = r"""
 set -e
 cat >> /etc/netplan/50-cloud-init.yaml <<'END'
@@ -81,7 +82,7 @@ cat > /usr/src/DDNS/config.json <<'END'
   "token": "TOKEN"
 }
 END
-for i in $(seq 360); do [ -z "$(get-interface-ip eth1)" ] || break; sleep 0.5; done
+for i in $(seq 360); do [ -z "$(get-interface-ip eth1)" ] || break; sleep 0.5; [ $((i % 40)) != 0 ] || networkctl reconfigure eth1; done
 [ -n "$(get-interface-ip eth1)" ] || { networkctl; ip -br address; journalctl -n 40 -u systemd-networkd; exit 1; } >&2
 /usr/bin/python3 /usr/src/DDNS/run.py -c /usr/src/DDNS/config.json
 set-tr069-gateway eth1
