@@ -339,6 +339,21 @@ def test_a_second_daemon_for_the_same_table_names_who_holds_it(site, daemon, gat
         os.unlink(site.etc + "/gateway-eth2.json")
 
 
+def test_a_lease_that_networkd_took_away_again_is_asked_for_anew(site, monkeypatch):
+    """networkctl is a stand-in here: it sets the address, and the lease outside stays what it is without it."""
+    monkeypatch.setitem(site.constants, "gateway.FORGOTTEN_SECONDS", 1)
+    script = "echo asked for $0 >> %s/asked; ip addr add 10.23.64.5/20 dev $0" % site.lib
+    monkeypatch.setitem(site.constants, "gateway.RECONFIGURE", ["sh", "-c", script])
+    start(site)
+    assert "asked" not in os.listdir(site.lib)  # there is no lease that could be lost
+    leased(site, "10.23.64.5", "10.23.64.1")
+    site.sh("ip addr add 10.24.96.7/20 dev eth1; ip addr flush dev eth1")
+    wait_for(lambda: "via 10.23.64.1 dev eth1" in ask(site))
+    with open(site.lib + "/asked") as file:
+        assert file.read() == "asked for eth1\n"
+    site.sh("rm -rf %s/run %s/asked" % (site.lib, site.lib))
+
+
 def test_what_is_flushed_comes_back(site, daemon):
     site.sh("ip addr add 10.23.64.5/20 dev eth1")
     wait_for(lambda: "via 10.23.64.1" in ask(site))

@@ -25,6 +25,7 @@ Stopping the daemon leaves everything in place. Only remove() takes it away.
 
 import ipaddress
 import socket
+import subprocess
 from collections import deque, namedtuple
 
 from . import address as underlay
@@ -49,6 +50,13 @@ QUARREL_PAUSES = (1, 2, 4, 8)
 Wanted = namedtuple("Wanted", "address gateway route backstop rules reason layer candidates")
 # what is, held against what is wanted; changes are lists of Route and Rule
 View = namedtuple("View", "wanted missing_routes missing_rules stale_routes stale_rules faults")
+
+
+# systemd-networkd 252 that is told twice at once to configure a NIC (netplan apply does that) now and then removes the address
+# that it just leased, and sets it again only when it renews the lease.
+FORGOTTEN_SECONDS, FORGOTTEN_PAUSE = 10, 60
+RECONFIGURE = ("networkctl", "reconfigure")
+RECONFIGURE_SECONDS = 10
 
 
 class NoGateway(Exception):
@@ -377,6 +385,7 @@ class Daemon:
         self.situation, self.candidates, self.chosen, self.silent = None, [], None, set()
         self.looks = []
         self.quarrel = Quarrel()
+        self.bare = None  # the timer while the NIC has no address at all
         loop.watch(self.events, self.on_events)
         loop.every(SAFETY_SECONDS, self.look)
         loop.every(PROOF_SECONDS, self.prove)
@@ -433,11 +442,42 @@ class Daemon:
             self.look_out()
         link = self.kernel.link(self.cfg.interface)
         self.index = link.index if link else None
+        if view.wanted.address is not None or not self.lost_lease():
+            if self.bare is not None:
+                self.bare.cancel()
+                self.bare = None
+        elif self.bare is None:
+            self.bare = self.loop.after(FORGOTTEN_SECONDS, self.lease_again)
         if self.quarrel.pause:
             self.retry = self.loop.after(self.quarrel.pause, lambda: self.reconcile(taken_away=True))
         elif errors or view.missing_routes or view.missing_rules:
             self.retry = self.loop.after(RETRY_SECONDS, self.reconcile)
         self.tell(view, errors + self.quarrel.faults())
+
+    def lost_lease(self):
+        """The address that networkd holds to be on the NIC, which has none; else None."""
+        link = self.kernel.link(self.cfg.interface)
+        if link is None or not link.carrier or self.kernel.addresses(link.index):
+            return None
+        return lease.forgotten(link)
+
+    def lease_again(self):
+        self.bare = None
+        lost = self.lost_lease()
+        if not lost:
+            return
+        self.bare = self.loop.after(FORGOTTEN_PAUSE, self.lease_again)
+        text = "systemd-networkd has leased %s for %s and taken it away again; it is told to configure the NIC anew"
+        log.log(log.WARNING, text % (lost, self.cfg.interface))
+        try:
+            done = subprocess.run(
+                list(RECONFIGURE) + [self.cfg.interface],
+                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=RECONFIGURE_SECONDS,
+            )  # fmt: skip
+            if done.returncode:
+                log.log(log.WARNING, "networkctl: " + done.stdout.decode(errors="replace").strip()[-300:])
+        except (OSError, subprocess.SubprocessError) as error:
+            log.log(log.WARNING, "networkctl: %s" % error)
 
     def tell(self, view, errors):
         address = view.wanted.address

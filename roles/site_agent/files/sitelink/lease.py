@@ -56,6 +56,16 @@ def current(link, addresses, ask=False):
     return None
 
 
+def forgotten(link):
+    """The address that networkd has leased for a NIC, or None; where that NIC has no address, networkd has lost it."""
+    try:
+        with open(ROOT + NETWORKD % link.index, "rb") as file:
+            found = parse(file.read())
+    except OSError:
+        return None
+    return found.address if found else None
+
+
 def _texts(link, ask):
     paths = [ROOT + NETWORKD % link.index, ROOT + NETWORKMANAGER % link.index]
     for pattern in FILES:
