@@ -265,7 +265,7 @@ _SET_ONCE = "Set it once for all sites, in group_vars/all"
 
 
 @functools.cache
-def _known_variables() -> frozenset[str]:
+def known_variables() -> frozenset[str]:
     return frozenset({*DEFAULTS, *_specs.options()})
 
 
@@ -361,9 +361,9 @@ class _Site:
 
         self.way = _way(variables)
         for variable in variables:
-            if not isinstance(variable, str) or variable in _known_variables():
+            if not isinstance(variable, str) or variable in known_variables():
                 continue
-            meant, ours = _specs.meant(variable, _known_variables()), _specs.is_ours(variable)
+            meant, ours = _specs.meant(variable, known_variables()), _specs.is_ours(variable)
             # What is no name of ours beside the right one may be the operator's, named in its template.
             if meant and (ours or not self.gave(meant)):
                 self.fault(variable, f"is not known to sitelink.tr069. Write {meant}, if that is meant.")

@@ -190,12 +190,12 @@ def test_a_file_with_a_slip_is_named_and_nothing_is_added(mesh):
     assert not (mesh / "host_vars" / "foshan.yml").exists()
 
 
-@pytest.mark.parametrize("made", ["now", "by an earlier version"])
+@pytest.mark.parametrize("by", ["now", "by an earlier version"])
 @pytest.mark.parametrize("playbook", ["site", "verify"])
-def test_a_list_with_a_slip_stops_every_playbook(mesh, playbook, made):
+def test_a_list_with_a_slip_stops_every_playbook(mesh, playbook, by):
     """Else the others would lose that site without a word."""
     (mesh / "hosts" / "guangzhou.yml").write_text("---\nsites:\n\thosts:\n    guangzhou:\n")
-    if made != "now":
+    if by != "now":
         (mesh / "sites.yml").unlink()
         (mesh / "ansible.cfg").write_text("[defaults]\ninventory = .\nvault_password_file = .vault-password\n")
     done = in_directory(mesh, "ansible-playbook", f"sitelink.tr069.{playbook}")
