@@ -216,6 +216,41 @@ class _File:
             self._problem(line, f"holds no lines like `name: value`.{self._hint(text, line)}", unreadable=True)
             return
         self._mapping(node)
+        if self._listing and not any(getattr(key, "value", None) == "plugin" for key, _value in node.value):
+            for _key, group in node.value:
+                self._group(group)
+
+    def _group(self, node: yaml.Node) -> None:
+        """A group of a list: Ansible drops the whole list for one of these slips, or the group's hosts."""
+        for key, value in node.value if isinstance(node, yaml.MappingNode) else ():
+            name, line = str(key.value), key.start_mark.line + 1
+            if name == "hosts":
+                self._hosts(value)
+            elif name == "children" and isinstance(value, yaml.MappingNode):
+                for _key, group in value.value:
+                    self._group(group)
+            elif name not in ("children", "vars"):
+                meant = _specs.meant(name, frozenset({"hosts", "children", "vars"}))
+                advice = f"Write {meant}:" if meant else "Write hosts: above it, and indent the hosts below that"
+                self._problem(
+                    line, f"{name} stands where a group has hosts, children or vars. {advice}.", unreadable=True
+                )
+
+    def _hosts(self, node: yaml.Node) -> None:
+        if isinstance(node, yaml.ScalarNode) and node.value in ("", "null", "~"):
+            return
+        if not isinstance(node, yaml.MappingNode):
+            line = node.start_mark.line + 1
+            self._problem(
+                line, "hosts holds no names with a colon. Write each on a line like `shenzhen:`.", unreadable=True
+            )
+            return
+        for key, _value in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.tag != "tag:yaml.org,2002:str":
+                line = key.start_mark.line + 1
+                self._problem(
+                    line, f"YAML does not read {key.value} as a name. Write '{key.value}', in quotes.", unreadable=True
+                )
 
     def _unreadable(self, text: str, exc: yaml.YAMLError) -> None:
         mark = getattr(exc, "problem_mark", None) or getattr(exc, "context_mark", None)
@@ -238,6 +273,8 @@ class _File:
         code = line.partition(" #")[0]
         if "\t" in line[: len(line) - len(line.lstrip())] or line.startswith("\t"):
             return " It begins with a tab. Write blanks instead."
+        if line.startswith("$ANSIBLE_VAULT") or re.fullmatch("[0-9a-f]+", line):
+            return " The lines of an encrypted value have to be indented below its name."
         if re.match(r"\s*[\w-]+\s*：", code):
             return (
                 " It has a full-width colon. Write a colon and a blank, with the keyboard in English (half-width) mode."

@@ -200,6 +200,9 @@ _ROLE_READERS: dict[str, t.Callable[[t.Any], t.Any]] = {
     ),
 }  # fmt: skip
 
+# What the playbooks themselves read. Ansible ends with a traceback at a serial that is none.
+_PLAYBOOKS: dict[str, t.Callable[[t.Any], t.Any]] = {"sitelink_serial": validation.serial}
+
 # Never quoted, not even as a template.
 _UNQUOTED = frozenset(
     {
@@ -266,7 +269,7 @@ _SET_ONCE = "Set it once for all sites, in group_vars/all"
 
 @functools.cache
 def known_variables() -> frozenset[str]:
-    return frozenset({*DEFAULTS, *_specs.options()})
+    return frozenset({*DEFAULTS, *_PLAYBOOKS, *_specs.options()})
 
 
 class _Report:
@@ -343,7 +346,7 @@ class _Site:
             except Fault as fault:
                 self.fault(variable, str(fault))
 
-        for variable in _specs.options():
+        for variable in (*_specs.options(), *_PLAYBOOKS):
             if variable in DEFAULTS or variable not in variables:
                 continue
             try:
@@ -355,7 +358,8 @@ class _Site:
                 continue
             self._given.add(variable)
             try:
-                self._values[variable] = _ROLE_READERS.get(variable, _specs.reader(variable))(given)
+                read = _PLAYBOOKS.get(variable) or _ROLE_READERS.get(variable) or _specs.reader(variable)
+                self._values[variable] = read(given)
             except Fault as fault:
                 self.fault(variable, str(fault))
 

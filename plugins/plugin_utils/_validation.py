@@ -515,6 +515,14 @@ def command(value: t.Any) -> list[str]:
     return words
 
 
+def serial(value: t.Any) -> t.Any:
+    """How many sites at a time: a number, a share in percent, or a list of those."""
+    for item in value if isinstance(value, (list, tuple)) and value else [value]:
+        if isinstance(item, bool) or not re.fullmatch(r"[0-9]{1,9}%?", str(item), re.ASCII):
+            raise Fault(f"is {quote(value)}. Write how many sites at a time, such as 5 or '30%'.")
+    return value
+
+
 def interfaces(value: t.Any) -> list[str]:
     """A list of network interfaces' names."""
     if not isinstance(value, (list, tuple)):

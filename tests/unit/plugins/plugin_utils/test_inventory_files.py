@@ -91,6 +91,7 @@ def test_what_else_lies_there_is_nobodys_slip(inventory, path):
         ("a: {{ x }}\n", 1, "into quotes"),
         ("a: 1\nb: [{{ x }}]\n", 2, "into quotes"),
         ("a: {{ x }}/24\nb: 1\n", 1, "into quotes"),
+        ("a: !vault |\n$ANSIBLE_VAULT;1.1;AES256\n3230\n", 0, "have to be indented below its name"),
         ("a: 'x\n", 0, "cannot be read as YAML"),
         ("- a: 1\n", 1, "no lines like `name: value`"),
         ("hello\n", 1, "no lines like `name: value`"),
@@ -187,3 +188,44 @@ def test_a_list_of_hosts_is_looked_at_too(inventory):
 
 def test_sources_that_are_no_files_are_not_looked_at(inventory):
     assert problems("site-a,site-b,", inventory / "nowhere") == []
+
+
+@pytest.mark.parametrize(
+    ("hosts", "words"),
+    [
+        (
+            "sites:\n  hosts:\n    1001:\n",
+            "hosts.yml, line 3: YAML does not read 1001 as a name. Write '1001', in quotes.",
+        ),
+        ("sites:\n  hosts:\n    on:\n", "Write 'on', in quotes."),
+        ("sites:\n  hosts:\n    0755:\n", "Write '0755', in quotes."),
+        ("sites:\n  hosts:\n    2026-11-28:\n", "Write '2026-11-28', in quotes."),
+        ("all:\n  children:\n    sites:\n      hosts:\n        12:30:45:\n", "Write '12:30:45', in quotes."),
+        ("sites:\n  hosts:\n    - site-a\n", "like `shenzhen:`"),
+        ("sites:\n  hosts:\n    site-a\n    site-b\n", "like `shenzhen:`"),
+        (
+            "sites:\n  host:\n    site-a:\n",
+            "line 2: host stands where a group has hosts, children or vars. Write hosts:.",
+        ),
+        ("sites:\n  site-a:\n", "site-a stands where a group has hosts, children or vars. Write hosts: above it"),
+        ("all:\n  sites:\n    hosts:\n      site-a:\n", "sites stands where a group has hosts"),
+    ],
+)
+def test_a_list_that_ansible_takes_otherwise_is_told(inventory, hosts, words):
+    write(inventory / "hosts.yml", hosts)
+    problem = the_problem(inventory)
+    assert words in problem["message"] and problem["unreadable"]
+
+
+@pytest.mark.parametrize(
+    "hosts",
+    [
+        "sites:\n  hosts:\n    site-a:\n    '1001': {}\n    site-[1:3]:\n  vars: {x: 1}\n  children:\n",
+        "all:\n  children:\n    sites:\n      hosts:\n",
+        "sites:\n",
+        "plugin: ansible.builtin.constructed\ngroups: {sites: true}\n",
+    ],
+)
+def test_a_right_list_says_nothing(inventory, hosts):
+    write(inventory / "hosts.yml", hosts)
+    assert problems(inventory) == []
