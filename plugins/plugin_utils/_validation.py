@@ -534,6 +534,8 @@ def site_name(value: t.Any) -> str:
     """A site's name, which becomes part of file names on other sites."""
     if not isinstance(value, str):
         raise Fault(f"is {quote(value)}, which is not text. Write a name such as shenzhen.")
+    if re.search(r"[.](ya?ml|json)$", value, re.IGNORECASE):
+        raise Fault("ends like the name of a file. Write the name alone, such as shenzhen.")
     return _name(value, "the site")
 
 
@@ -612,6 +614,8 @@ def _is_host_name(text: str) -> bool:
 def _meant_host_name(text: str) -> str:
     """What was probably meant by a text that is no host name; empty when that is anybody's guess."""
     bare = re.sub(r"^[A-Za-z]+://|(:[0-9]*)?(/.*)?$", "", _half_width(text))
+    if "://" in text and not re.match("[A-Za-z]+://", text):
+        return ""
     if _is_host_name(bare):
         return bare.lower()
     try:

@@ -477,7 +477,7 @@ def test_a_mesh_without_a_secret_has_no_preshared_keys_and_says_so(mesh):
 
 
 @pytest.mark.parametrize(
-    "name", ["site b", "site/b", "-b", ".b", "站点", "b" * 64, "..", "b\n", "all", "localhost", "sites", ""]
+    "name", ["site b", "site/b", "-b", ".b", "站点", "b" * 64, "..", "b\n", "b.yml", "all", "localhost", "sites", ""]
 )
 def test_names_that_cannot_be_file_names(mesh, name):
     mesh[name] = mesh.pop("site-b")
