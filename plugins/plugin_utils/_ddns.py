@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import typing as t
 from collections.abc import Iterable, Mapping
@@ -188,13 +189,19 @@ class _Entry:
                 self._fault(key, fault)
         ttl = self._value("ttl", validation.integer(0, 86400), given.get("ttl") or 0, 0)
         entry["ttl"] = ttl or TTLS.get(name, 600)
-        if not isinstance(entry["line"], (str, int, type(None))):
-            self._fault("line", "must be text, the name that the provider has for the line, such as default.")
+        if entry["line"] is not None:
+            entry["line"] = self._value("line", validation.one_line, entry["line"])
         if entry["endpoint"] is not None:
             if name in _WITHOUT_ENDPOINT:
                 self._fault("endpoint", f"must be left out with {name}: ddns_id is its URL.")
             elif not str(entry["endpoint"]).startswith("https://"):
                 self._fault("endpoint", "must begin with https://, or the token could be read on the way.")
+            elif not re.fullmatch(
+                r"https://[A-Za-z0-9][A-Za-z0-9.-]*(:[0-9]{1,5})?(/[!-~]*)?", str(entry["endpoint"]), re.ASCII
+            ):
+                self._fault(
+                    "endpoint", f"is {quote(entry['endpoint'])}. Write one URL, such as https://api.example.com."
+                )
         extra = given.get("extra") or {}
         if not isinstance(extra, Mapping) or any(not isinstance(key, str) for key in extra):
             self._fault("extra", "must be a mapping of field names to values.")

@@ -7,6 +7,7 @@ Bad data never raises here: each fault becomes a problem, so that an operator re
 from __future__ import annotations
 
 import collections
+import functools
 import hashlib
 import typing as t
 from collections.abc import Iterable, Iterator, Mapping
@@ -178,7 +179,29 @@ _ROLE_READERS: dict[str, t.Callable[[t.Any], t.Any]] = {
     "nic_dhcp_vlan_parent": validation.interface,
     "nic_dhcp_revert_after": validation.integer(30, 3600),
     "nic_dhcp_lease_timeout": validation.integer(1, 3600),
+    # These four as nic_dhcp itself checks them, where it is used alone.
+    "nic_dhcp_mac": validation.matching(
+        "[0-9a-fA-F][02468aceACE](:[0-9a-fA-F]{2}){5}", "the MAC address of one NIC, such as '02:69:01:02:03:04'"
+    ),
+    "nic_dhcp_client_id": validation.matching(
+        "mac|([0-9a-fA-F]{2}:)+[0-9a-fA-F]{2}", "mac, or bytes in hexadecimal such as '01:02:69:01:02:03:04'"
+    ),
+    "nic_dhcp_vendor_class": validation.matching("[A-Za-z0-9][A-Za-z0-9 ._:/+-]*", "letters, digits, blanks and ._:/+-"),
+    "nic_dhcp_hostname": validation.matching(
+        "[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?", "one name of letters, digits and hyphens, without a domain"
+    ),
+    "site_agent_python": validation.program,
+    "ddns_client_python": validation.program,
+    "tr069_gateway_further_interfaces": validation.interfaces,
+    "watch_command": validation.command,
+    "watch_interval": validation.integer(5, 86400),
+    "watch_textfile": validation.matching(
+        "/[!-~]+[.]prom", "an absolute path that ends in .prom, such as /var/lib/prometheus/node-exporter/sitelink.prom"
+    ),
 }  # fmt: skip
+
+# What the playbooks themselves read. Ansible ends with a traceback at a serial that is none.
+_PLAYBOOKS: dict[str, t.Callable[[t.Any], t.Any]] = {"sitelink_serial": validation.serial}
 
 # Never quoted, not even as a template.
 _UNQUOTED = frozenset(
@@ -226,7 +249,27 @@ _SAME_EVERYWHERE = {
     "tr069_networks": "a site takes an address for a peer's only when it is in there",
 }
 
+# Options of single roles that follow from a shared one. A role of its own NIC would leave that one open, or without a way out.
+_SHARED = {
+    "tr069_interface": (
+        "nic_dhcp_interface", "tr069_firewall_interface", "tr069_gateway_interface", "wireguard_mesh_underlay_interface",
+    ),
+    "tr069_networks": (
+        "nic_dhcp_networks", "tr069_firewall_networks", "tr069_gateway_networks", "wireguard_mesh_underlay_networks",
+    ),
+    "tr069_fwmark": ("tr069_firewall_fwmark", "tr069_gateway_fwmark", "wireguard_mesh_fwmark"),
+    "tr069_table": ("tr069_gateway_table",),
+    "tr069_rule_priority": ("tr069_gateway_rule_priority",),
+}  # fmt: skip
+
+_OPTIONS = "All names: docs/en/options.md."
+
 _SET_ONCE = "Set it once for all sites, in group_vars/all"
+
+
+@functools.cache
+def known_variables() -> frozenset[str]:
+    return frozenset({*DEFAULTS, *_PLAYBOOKS, *_specs.options()})
 
 
 class _Report:
@@ -303,7 +346,7 @@ class _Site:
             except Fault as fault:
                 self.fault(variable, str(fault))
 
-        for variable in _specs.options():
+        for variable in (*_specs.options(), *_PLAYBOOKS):
             if variable in DEFAULTS or variable not in variables:
                 continue
             try:
@@ -313,10 +356,25 @@ class _Site:
                 continue
             if given is None or given == "":
                 continue
+            self._given.add(variable)
             try:
-                _ROLE_READERS.get(variable, _specs.reader(variable))(given)
+                read = _PLAYBOOKS.get(variable) or _ROLE_READERS.get(variable) or _specs.reader(variable)
+                self._values[variable] = read(given)
             except Fault as fault:
                 self.fault(variable, str(fault))
+
+        self.way = _way(variables)
+        for variable in variables:
+            if not isinstance(variable, str) or variable in known_variables():
+                continue
+            meant, ours = _specs.meant(variable, known_variables()), _specs.is_ours(variable)
+            # What is no name of ours beside the right one may be the operator's, named in its template.
+            if meant and (ours or not self.gave(meant)):
+                self.fault(variable, f"is not known to sitelink.tr069. Write {meant}, if that is meant.")
+            elif ours:
+                self.fault(
+                    variable, f"is not known to sitelink.tr069. Correct the name, or leave the line out. {_OPTIONS}"
+                )
 
     def _unresolved(self, hostvars: Mapping[str, t.Any], variable: str) -> str:
         template = ""
@@ -346,6 +404,21 @@ class _Site:
         """Reports a value that was read, and does not use it any further."""
         self._values.pop(variable, None)
         self.fault(variable, predicate)
+
+
+# What makes two connections to one address lead to two machines: a port of a router, another way there.
+_WAYS = (
+    "ansible_connection", "ansible_port", "ansible_ssh_port", "ansible_ssh_args", "ansible_ssh_common_args", "ansible_ssh_extra_args",
+)  # fmt: skip
+
+
+def _way(variables: Mapping[str, t.Any]) -> tuple[str, ...] | None:
+    """How Ansible goes to a site besides its address; None where that cannot be told, or where it goes nowhere."""
+    try:
+        way = tuple(to_text(_plain(variables[name])) if name in variables else "" for name in _WAYS)
+    except Exception:  # noqa: BLE001 - an error in a template; Ansible itself tells it
+        return None
+    return None if way[0] in ("local", "ansible.builtin.local") else way
 
 
 class _Unresolved(Exception):
@@ -407,6 +480,7 @@ def build(site_names: Iterable[str], hostvars: Mapping[str, t.Any], group: str =
     _check_networks(sites, settings, report)
     _check_addresses(sites, settings["wireguard_mesh_network"])
     _check_connections(sites, settings["wireguard_mesh_network"])
+    _check_same_host(sites)
     addresses6 = _addresses6(sites, settings, report)
     _check_lans(sites, settings)
     endpoints = _endpoints(sites, settings, warnings)
@@ -414,13 +488,17 @@ def build(site_names: Iterable[str], hostvars: Mapping[str, t.Any], group: str =
     _check_publish_for(sites, states, group)
     _check_firewall(sites, settings["tr069_networks"])
     _check_ports_and_mtus(sites)
+    _check_interfaces(sites)
     _check_peers_only(sites, states)
     keys = _keys(sites, settings, warnings)
     external = _external_peers(sites, states, settings, keys, addresses6)
     _check_exits(sites, states, settings)
 
     for site in sites:
-        if site.get("wireguard_mesh_lan_gateway") and not site.get("wireguard_mesh_lan_subnets"):
+        lans_are_missing = not site.get("wireguard_mesh_lan_subnets") and not site.is_faulty(
+            "wireguard_mesh_lan_subnets"
+        )
+        if site.get("wireguard_mesh_lan_gateway") and lans_are_missing:
             warnings.append(
                 f"{_shown(site.name)}: wireguard_mesh_lan_gateway is true, but wireguard_mesh_lan_subnets names no LAN."
             )
@@ -544,6 +622,51 @@ def _check_ports_and_mtus(sites: list[_Site]) -> None:
                 "wireguard_mesh_mtu",
                 f"is {mtu}, which does not fit into the underlay's {underlay} (wireguard_mesh_underlay_mtu). Leave it "
                 f"out: {underlay - OVERHEAD} follows from the underlay's.",
+            )
+
+
+def _check_interfaces(sites: list[_Site]) -> None:
+    """What the roles have to agree about, and one NIC that would be two things."""
+    for site in sites:
+        for shared, options in _SHARED.items():
+            value = site.get(shared)
+            for option in options:
+                own = site.get(option)
+                if value is not None and own is not None and own != value:
+                    site.fault(
+                        option,
+                        f"is {_text(own)}, but the other roles go by {_text(value)} ({shared}). Leave this out, and write {shared} "
+                        "as it shall be for all of them.",
+                    )
+        mesh, nic = site.get("wireguard_mesh_interface"), site.get("tr069_interface")
+        if mesh is not None and mesh == nic:
+            if site.gave("wireguard_mesh_interface") or not site.gave("tr069_interface"):
+                site.fault("wireguard_mesh_interface", "is also tr069_interface. Write another name, such as wg0.")
+            else:
+                site.fault(
+                    "tr069_interface",
+                    f"is {nic}, which is WireGuard's own interface (wireguard_mesh_interface). Write the NIC that is plugged into the "
+                    "ONT, such as eth1.",
+                )
+        for further in site.get("tr069_gateway_further_interfaces") or []:
+            if further in (mesh, nic):
+                what = "wireguard_mesh_interface" if further == mesh else "tr069_interface"
+                site.fault(
+                    "tr069_gateway_further_interfaces", f"holds {further}, which is {what}. Leave it out of the list."
+                )
+        vlan, parent = site.get("nic_dhcp_vlan_id"), site.get("nic_dhcp_vlan_parent")
+        faulty = site.is_faulty("nic_dhcp_vlan_id") or site.is_faulty("nic_dhcp_vlan_parent")
+        if not faulty and bool(vlan) != bool(parent):
+            given, missing = ("id", "parent") if vlan else ("parent", "id")
+            site.fault(
+                f"nic_dhcp_vlan_{given}",
+                f"is set, but nic_dhcp_vlan_{missing} is not. Write both, or leave both out for an untagged port.",
+            )
+        elif parent and parent == nic:
+            site.fault(
+                "nic_dhcp_vlan_parent",
+                f"is {parent}, and so is tr069_interface. Write the NIC that is plugged into the ONT here, and a name of its own, such as "
+                f"vlan{vlan}, into tr069_interface.",
             )
 
 
@@ -820,8 +943,6 @@ def _check_names(sites: list[_Site], group: str) -> None:
             site.fault(
                 "wireguard_mesh_group", f"is {quote(own_group)}, but the mesh is planned for {group}. {_SET_ONCE}."
             )
-        if site.get("wireguard_mesh_interface") and site.get("wireguard_mesh_interface") == site.get("tr069_interface"):
-            site.fault("wireguard_mesh_interface", "is also tr069_interface. Write another name, such as wg0.")
 
 
 def _settings(sites: list[_Site]) -> dict[str, t.Any]:
@@ -956,11 +1077,36 @@ def _addresses6(sites: list[_Site], settings: dict[str, t.Any], report: _Report)
     return found
 
 
+def _check_same_host(sites: list[_Site]) -> None:
+    """Two sites of one ansible_host are one machine, set up as both in turn."""
+    owners: dict[tuple[t.Any, ...], str] = {}
+    names = {site.get("ddns_hostname"): site.name for site in sites if site.get("ddns_hostname")}
+    for site in sites:
+        host = site.get("ansible_host")
+        if host is None:
+            continue
+        host = host.rpartition("@")[2].lower()
+        if names.get(host, site.name) != site.name:
+            site.fault(
+                "ansible_host", f"is {host}, which is ddns_hostname of {_shown(names[host])}. Write this site's own."
+            )
+            continue
+        if site.way is None:
+            continue
+        owner = owners.setdefault((host, *site.way), site.name)
+        if owner != site.name:
+            site.fault(
+                "ansible_host",
+                f"is {host}, by which Ansible reaches {_shown(owner)} already. Write this site's own address, or where the two are "
+                "behind one address, the port of each as ansible_port.",
+            )
+
+
 def _check_connections(sites: list[_Site], overlay: IPNetwork | None) -> None:
     """Whom Ansible reaches at an address of the overlay is in a LAN that has its prefix, unless that is the site's own."""
     for site in sites:
         try:
-            host = validation.address(site.get("ansible_host"))
+            host = validation.address((site.get("ansible_host") or "").rpartition("@")[2])
         except Fault:  # a name, perhaps
             continue
         if overlay and host in overlay and host != site.get("wireguard_mesh_address"):

@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import pathlib
 import typing as t
+import unicodedata
 from collections.abc import Mapping
 
 import yaml
@@ -44,14 +45,8 @@ def reader(name: str) -> t.Callable[[t.Any], t.Any]:
     if choices:
         return validation.choice(*choices)
     if kind in ("str", "path"):
-        return _text
+        return validation.one_line
     return lambda value: value
-
-
-def _text(value: t.Any) -> str:
-    if isinstance(value, (Mapping, list, tuple)):
-        raise Fault(f"is {quote(value)}, which is not text. Write one value.")
-    return str(value)
 
 
 def _list(choices: list[str] | None) -> t.Callable[[t.Any], list[t.Any]]:
@@ -65,3 +60,43 @@ def _list(choices: list[str] | None) -> t.Callable[[t.Any], list[t.Any]]:
         return list(value)
 
     return read
+
+
+# Whatever begins so is ours. Of the shorter ddns_ and watch_ others may have variables as well.
+_OURS = ("wireguard_mesh_", "tr069_", "nic_dhcp_")
+
+
+def is_ours(name: str) -> bool:
+    """Whether a variable has a name that no one else's has."""
+    return _plain_name(name).startswith(_OURS)
+
+
+def _plain_name(name: str) -> str:
+    return unicodedata.normalize("NFKC", name).casefold().replace("-", "_").strip()
+
+
+@functools.lru_cache(maxsize=4096)
+def meant(name: str, known: frozenset[str]) -> str | None:
+    """The variable that a name is a slip of, or None."""
+    plain = _plain_name(name)
+    near = [(_slips(plain, other), other) for other in sorted(known) if abs(len(other) - len(plain)) <= _SLIPS]
+    slips, other = min(near, default=(_SLIPS + 1, ""))
+    return other if slips <= _SLIPS else None
+
+
+_SLIPS = 2  # letters that are missing, too many, wrong or exchanged
+
+
+def _slips(one: str, other: str) -> int:
+    """How many slips lead from one name to the other (optimal string alignment)."""
+    before: list[int] = []
+    last = list(range(len(other) + 1))
+    for row, letter in enumerate(one, 1):
+        current = [row]
+        for column, wanted in enumerate(other, 1):
+            cost = min(last[column] + 1, current[-1] + 1, last[column - 1] + (letter != wanted))
+            if row > 1 and column > 1 and letter == other[column - 2] and one[row - 2] == wanted:
+                cost = min(cost, before[column - 2] + 1)
+            current.append(cost)
+        before, last = last, current
+    return last[-1]

@@ -87,8 +87,13 @@ def secret_text(value: t.Any) -> str:
         raise Fault("cannot be decrypted. Give Ansible the vault password that it was encrypted with.")
     if not text:
         raise Fault("is empty.")
-    if text == PLACEHOLDER:
+    if PLACEHOLDER in text.upper():
         raise Fault(f"still holds the placeholder {PLACEHOLDER}. Write the real value, in a vaulted file.")
+    if text.startswith("$ANSIBLE_VAULT"):
+        raise Fault(
+            "is the encrypted text itself, which nobody decrypts. Write it as `ansible-vault encrypt_string` prints it: !vault | "
+            "behind the colon, and the lines below it indented."
+        )
     return text
 
 
@@ -124,7 +129,7 @@ def refuse_published(secret: str, accept: bool) -> None:
 def _plain_text(value: t.Any, what: str) -> str:
     if isinstance(value, str):
         text = str(value).strip()
-        if text == PLACEHOLDER:
+        if PLACEHOLDER in text.upper():
             raise Fault(f"still holds the placeholder {PLACEHOLDER}. Write {what}.")
         if text:
             return text
@@ -133,8 +138,25 @@ def _plain_text(value: t.Any, what: str) -> str:
 
 
 def connection_address(value: t.Any) -> str:
-    """Where Ansible reaches a site: only the placeholder of a new inventory is refused."""
-    return _plain_text(value, "the address or name by which Ansible reaches this site over its own network (eth0)")
+    """Where Ansible reaches a site: an address, or any name that a program may know, of a container too.
+
+    :raises Fault: what is neither; else such a site would only be found unreachable when others are changed already.
+    """
+    wanted = "the address or name by which Ansible reaches this site over its own network (eth0)"
+    text = _plain_text(value, wanted)
+    user, at, host = text.rpartition("@")
+    if is_address(host) or _ipv6(host.strip("[]").partition("%")[0]):
+        return text
+    bare, mark, rest = host.partition(":") if ":" in host else host.partition("/")
+    if mark == ":" and rest.isascii() and rest.isdigit():
+        raise Fault(f"is {quote(text)}. Write {user}{at}{bare} here, and the port of SSH as ansible_port: {rest}.")
+    if mark == "/" and is_address(bare):
+        raise Fault(f"is {quote(text)}. Write the address alone: {bare}.")
+    if (meant := _half_width(host)) != host and is_address(meant):
+        raise Fault(f"is {quote(text)}. Write {meant}, with the keyboard in English (half-width) mode.")
+    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._-]*", host, re.ASCII) or re.fullmatch(r"[0-9]+([.][0-9]+)+", host):
+        raise Fault(f"is {quote(text)}, which is neither an address nor a name. Write {wanted}.")
+    return text
 
 
 def _wrong_character(text: str, allowed: str) -> str | None:
@@ -147,7 +169,9 @@ def _wrong_character(text: str, allowed: str) -> str | None:
 
 def _half_width(text: str) -> str:
     """What was probably meant by full-width or Chinese punctuation."""
-    return unicodedata.normalize("NFKC", text).translate(_DOTS)
+    text = unicodedata.normalize("NFKC", text)
+    visible = "".join(character for character in text if unicodedata.category(character) != "Cf")
+    return visible.strip(" \t“”‘’\"'").translate(_DOTS).rstrip(".")
 
 
 def address(value: t.Any) -> IPAddress:
@@ -156,25 +180,29 @@ def address(value: t.Any) -> IPAddress:
     :raises Fault: anything else.
     """
     text = _plain_text(value, "an IPv4 address such as 192.168.11.1")
-    parsed = _parse(lambda: IPAddress(text, version=OVERLAY_VERSION, flags=INET_PTON)) if text.isascii() else None
-    if parsed is not None:
-        return parsed
-    if "/" in text:
-        bare = text.partition("/")[0]
-        if _parse(lambda: IPAddress(bare, version=OVERLAY_VERSION, flags=INET_PTON)) is not None:
+    if is_address(text):
+        return IPAddress(text, version=OVERLAY_VERSION, flags=INET_PTON)
+    if "/" in text or ":" in text:
+        bare = re.split("[/:]", text, maxsplit=1)[0]
+        if is_address(bare):
             raise Fault(f"is {quote(text)}. Write the address alone: {bare}.")
-    raise Fault(_not_an_address(text, lambda meant: IPAddress(meant, version=OVERLAY_VERSION, flags=INET_PTON)))
+    raise Fault(_not_an_address(text))
 
 
-def _not_an_address(text: str, parse: t.Callable[[str], t.Any]) -> str:
-    """The predicate for a text that is no address or network, with what was probably meant."""
+def _not_an_address(text: str) -> str:
+    """The predicate for a text that is no address, with what was probably meant."""
     sentence = f"is {quote(text)}, which is not an IPv4 address"
     if wrong := _wrong_character(text, "0-9./"):
         sentence += f": it holds the character {wrong}"
-    meant = _parse(lambda: parse(_half_width(text)))
-    if meant is not None:
+    meant = _half_width(text)
+    if is_address(meant):
         return f"{sentence}. Write {meant}, with the keyboard in English (half-width) mode."
     return f"{sentence}. Write four numbers from 0 to 255 with dots between them, such as 192.168.11.1."
+
+
+def is_address(text: str) -> bool:
+    """Whether a text is an IPv4 address in four decimal numbers."""
+    return text.isascii() and _parse(lambda: IPAddress(text, version=OVERLAY_VERSION, flags=INET_PTON)) is not None
 
 
 def _parse(parse: t.Callable[[], t.Any]) -> t.Any:
@@ -191,28 +219,68 @@ def network(value: t.Any) -> IPNetwork:
     """
     text = _plain_text(value, "a network such as 192.168.1.0/24")
 
-    def parse(text: str) -> IPNetwork:
-        base, _slash, length = text.partition("/")
-        if not _INTEGER.fullmatch(length):
-            raise ValueError(text)
-        return IPNetwork(f"{IPAddress(base, version=OVERLAY_VERSION, flags=INET_PTON)}/{length}")
-
-    parsed = _parse(lambda: parse(text)) if text.isascii() else None
+    parsed = _network(text)
     if parsed is None:
         if "/" not in text and _parse(lambda: IPAddress(_half_width(text), flags=INET_PTON)) is not None:
             raise Fault(f"is {quote(text)}, which lacks its prefix length. Write a network such as 192.168.1.0/24.")
-        raise Fault(_not_an_address(text, parse).replace("an IPv4 address", "an IPv4 network", 1))
+        base, _slash, mask = text.partition("/")
+        if is_address(base) and is_address(mask) and (masked := _parse(lambda: IPNetwork(text))) is not None:
+            raise Fault(f"is {quote(text)}. Write the prefix length instead of the mask: {masked.cidr}.")
+        if several := _networks_of_text(text):
+            raise Fault(f"is {quote(text)}. Write one network only, or where a list may stand, {several}.")
+        raise Fault(_not_a_network(text))
     if parsed.ip != parsed.network:
         raise Fault(f"is {parsed}, which is one address in a network. Write the network itself: {parsed.cidr}.")
     return parsed
 
 
+def _network(text: str) -> IPNetwork | None:
+    base, _slash, length = text.partition("/")
+    return (
+        _parse(lambda: IPNetwork(text, version=OVERLAY_VERSION))
+        if is_address(base) and _INTEGER.fullmatch(length)
+        else None
+    )
+
+
+def _not_a_network(text: str) -> str:
+    """The predicate for a text that is no network, with what was probably meant."""
+    sentence = f"is {quote(text)}, which is not an IPv4 network"
+    if wrong := _wrong_character(text, "0-9./"):
+        sentence += f": it holds the character {wrong}"
+    if (meant := _network(_half_width(text))) is not None:
+        return f"{sentence}. Write {meant}, with the keyboard in English (half-width) mode."
+    return f"{sentence}. Write an address, a slash and a prefix length from 0 to 32, such as 192.168.1.0/24."
+
+
+def _networks_of_text(text: str) -> str:
+    """What to write for networks in one text, [a, b]; empty when they are none."""
+    words = re.findall(r"[^\s,;，；、\[\]]+", text)
+    return f"[{', '.join(words)}]" if words and all(map(_network, words)) else ""
+
+
 def _each_network(value: t.Any) -> list[IPNetwork]:
-    if isinstance(value, str):
-        raise Fault(f"is {quote(value)}, which is not a list. Write [{value.strip() or '192.168.1.0/24'}].")
     if not isinstance(value, (list, tuple)):
-        raise Fault(f"is {quote(value)}, which is not a list. Write a list of networks, such as [192.168.1.0/24].")
-    return sorted(network(item) for item in value)
+        meant = _networks_of_text(value) if isinstance(value, str) else ""
+        raise Fault(
+            f"is {quote(value)}, which is not a list. Write {meant or 'a list of networks, such as [192.168.1.0/24]'}."
+        )
+    return sorted(_items(value, network))
+
+
+def _items(values: t.Iterable[t.Any], read: t.Callable[[t.Any], t.Any]) -> list[t.Any]:
+    """The items of a list, read; a fault of one is told as something that the list holds."""
+    found = []
+    for value in values:
+        fault = None
+        try:
+            found.append(read(value))
+        except Fault as exc:
+            fault = str(exc)
+        if fault:
+            what = "an item that is empty" if fault.startswith("is empty") else ""
+            raise Fault("holds " + (fault.replace("is empty", what, 1) if what else fault.removeprefix("is ")))
+    return found
 
 
 def lan_subnets(value: t.Any) -> list[IPNetwork]:
@@ -222,9 +290,14 @@ def lan_subnets(value: t.Any) -> list[IPNetwork]:
     """
     networks = _each_network(value)
     for lan in networks:
-        if lan.prefixlen == 0 or any(lan in special or special in lan for special in map(IPNetwork, _NOT_A_LAN)):
+        if _is_special(lan):
             raise Fault(f"holds {lan}, which cannot be a site's own network. Write the LAN's network only.")
     return networks
+
+
+def _is_special(item: IPNetwork) -> bool:
+    """Whether a network holds what is nobody's, or lies in it; the whole internet does."""
+    return any(item in special or special in item for special in map(IPNetwork, _NOT_A_LAN))
 
 
 def underlay_networks(value: t.Any) -> list[IPNetwork]:
@@ -235,8 +308,10 @@ def underlay_networks(value: t.Any) -> list[IPNetwork]:
     networks = _each_network(value)
     if not networks:
         raise Fault("is empty. Write the carrier's networks, [10.0.0.0/7] if you do not know better.")
-    if any(item.prefixlen == 0 for item in networks):
-        raise Fault(f"holds {networks[0]}, which is the whole internet. Write the carrier's networks: [10.0.0.0/7].")
+    for item in networks:
+        if _is_special(item):
+            what = "is the whole internet" if item.prefixlen == 0 else "no carrier numbers ONTs from"
+            raise Fault(f"holds {item}, which {what}. Write the carrier's networks: [10.0.0.0/7].")
     return networks
 
 
@@ -246,6 +321,8 @@ def overlay_network(value: t.Any) -> IPNetwork:
     :raises Fault: not a network, or without room for two sites.
     """
     parsed = network(value)
+    if _is_special(parsed):
+        raise Fault(f"is {parsed}, which no overlay can use. Write a private network, such as 192.168.11.0/24.")
     if parsed.size < 4:
         raise Fault(f"is {parsed}, which has no room for two sites. Write a larger network, such as 192.168.11.0/24.")
     return parsed
@@ -343,7 +420,7 @@ def integer(low: int, high: int) -> t.Callable[[t.Any], int]:
 
     def read(value: t.Any) -> int:
         number = value if isinstance(value, int) and not isinstance(value, bool) else None
-        if isinstance(value, str) and _INTEGER.fullmatch(value.strip()):
+        if isinstance(value, str) and re.fullmatch("[0-9]{1,20}", value.strip(), re.ASCII):
             number = int(value)
         if number is None:
             raise Fault(f"is {quote(value)}, which is not a whole number. Write a number from {low} to {high}.")
@@ -359,7 +436,12 @@ generation = integer(1, 999_999_999)
 
 def routing_table(value: t.Any) -> int:
     """The number of a routing table that is not the system's own."""
-    number = integer(1, 0xFFFFFFFF)(value)
+    try:
+        number = integer(1, 0xFFFFFFFF)(value)
+    except Fault:
+        raise Fault(
+            f"is {quote(value)}, which is no table's number. Write one from 1 to 4294967295, such as 305."
+        ) from None
     if 253 <= number <= 255:
         raise Fault(f"is {number}, one of the system's own tables (default, main, local). Write another, such as 305.")
     return number
@@ -394,10 +476,66 @@ def truth(value: t.Any) -> bool:
         raise Fault(f"is {quote(value)}. Write true or false.") from None
 
 
+def one_line(value: t.Any) -> str:
+    """Text that stands on one line of a file; a number is taken for its digits.
+
+    :raises Fault: what YAML reads as something else, or holds a character that cannot be seen.
+    """
+    if isinstance(value, bool) or not isinstance(value, (str, int, float)):
+        raise Fault(f"is {quote(value)}, which is not text. Write one value, in quotes.")
+    text = str(value)
+    if not text.isprintable():
+        raise Fault(f"is {quote(text)}, which holds a line break or an invisible character. Write one line.")
+    return text
+
+
+def matching(pattern: str, what: str) -> t.Callable[[t.Any], str]:
+    """A reader of text in one form. It is put into quotes where YAML could read it as a number."""
+    form = re.compile(pattern, re.ASCII)
+
+    def read(value: t.Any) -> str:
+        if not isinstance(value, str) or not form.fullmatch(value):
+            raise Fault(f"is {quote(value)}. Write {what}, in quotes.")
+        return str(value)
+
+    return read
+
+
+program = matching(r"/[!-~]+", "the absolute path of a program, without blanks, such as /usr/bin/python3")
+
+
+def command(value: t.Any) -> list[str]:
+    """A command as a list of words, the program first; it may be empty."""
+    example = "[/usr/local/bin/notify, me]"
+    if not isinstance(value, (list, tuple)):
+        raise Fault(f"is {quote(value)}, which is not a list. Write the command word by word, such as {example}.")
+    words = _items(value, one_line)
+    if words and not words[0].startswith("/"):
+        raise Fault(f"begins with {quote(words[0])}. Write the absolute path of the program first, such as {example}.")
+    return words
+
+
+def serial(value: t.Any) -> t.Any:
+    """How many sites at a time: a number, a share in percent, or a list of those."""
+    for item in value if isinstance(value, (list, tuple)) and value else [value]:
+        if isinstance(item, bool) or not re.fullmatch(r"[0-9]{1,9}%?", str(item), re.ASCII):
+            raise Fault(f"is {quote(value)}. Write how many sites at a time, such as 5 or '30%'.")
+    return value
+
+
+def interfaces(value: t.Any) -> list[str]:
+    """A list of network interfaces' names."""
+    if not isinstance(value, (list, tuple)):
+        raise Fault(f"is {quote(value)}, which is not a list. Write a list of NICs, such as [eth2].")
+    return _items(value, interface)
+
+
 def site_name(value: t.Any) -> str:
     """A site's name, which becomes part of file names on other sites."""
     if not isinstance(value, str):
         raise Fault(f"is {quote(value)}, which is not text. Write a name such as shenzhen.")
+    if re.search(r"[.](ya?ml|json)$", value, re.IGNORECASE):
+        raise Fault("ends like the name of a file. Write the name alone, such as shenzhen.")
     return _name(value, "the site")
 
 
@@ -405,6 +543,9 @@ def site_names(value: t.Any) -> list[str]:
     """A list of sites' names, as text; whether they exist is for the plan to say."""
     if not isinstance(value, (list, tuple)):
         raise Fault(f"is {quote(value)}, which is not a list. Write the sites as a list: [site-b, site-c].")
+    for item in value:
+        if not isinstance(item, (str, int)) or isinstance(item, bool):
+            raise Fault(f"holds {quote(item)}, which is no name. Write the sites as a list: [site-b, site-c].")
     return [str(item) for item in value]
 
 
@@ -427,9 +568,15 @@ def _name(text: str, what: str) -> str:
 
 def interface(value: t.Any) -> str:
     """A network interface's name as the kernel and wg-quick take it."""
-    text = _plain_text(value, "an interface's name such as wg0")
+    text = _plain_text(value, "an interface's name such as eth1 or wg0")
     if not _INTERFACE.fullmatch(text):
-        raise Fault(f"is {quote(text)}. Write at most 15 English letters, digits, '.', '_' or '-', such as wg0.")
+        raise Fault(
+            f"is {quote(text)}. Write at most 15 English letters, digits, '.', '_' or '-', such as eth1 or wg0."
+        )
+    if text in ("lo", "all", "default"):  # the kernel's settings have the two for all interfaces
+        raise Fault(
+            f"is {quote(text)}, which is no interface that can be used here. Write its name, such as eth1 or wg0."
+        )
     return text
 
 
@@ -439,23 +586,52 @@ def host_name(value: t.Any) -> str:
     :raises Fault: not a name with at least two labels of letters, digits and hyphens.
     """
     text = _plain_text(value, "a full name such as shenzhen.example.com")
-    name = text.lower()
-    labels = name.split(".")
-    if len(name) <= 253 and len(labels) > 1 and all(map(_LABEL.fullmatch, labels)) and not labels[-1].isdigit():
-        return name
+    if _is_host_name(text):
+        return text.lower()
     reason = "is not a full domain name"
+    labels = text.split(".")
     if wrong := _wrong_character(text, "A-Za-z0-9.-"):
         reason += f": it holds the character {wrong}"
+    elif is_address(text):
+        reason += " but an address"
     elif len(labels) == 1:
         reason += ": the domain is missing"
-    raise Fault(f"is {quote(text)}, which {reason}. Write a name such as shenzhen.example.com.")
+    elif long := next((label for label in labels if len(label) > 63), None):
+        reason += f": at most 63 characters fit between two dots, and there are {len(long)}"
+    elif text.endswith("."):
+        reason += ": it ends with a dot"
+    raise Fault(
+        f"is {quote(text)}, which {reason}. Write {_meant_host_name(text) or 'a name such as shenzhen.example.com'}."
+    )
+
+
+def _is_host_name(text: str) -> bool:
+    name = text.lower()
+    labels = name.split(".")
+    return len(name) <= 253 and len(labels) > 1 and all(map(_LABEL.fullmatch, labels)) and not labels[-1].isdigit()
+
+
+def _meant_host_name(text: str) -> str:
+    """What was probably meant by a text that is no host name; empty when that is anybody's guess."""
+    bare = re.sub(r"^[A-Za-z]+://|(:[0-9]*)?(/.*)?$", "", _half_width(text))
+    if "://" in text and not re.match("[A-Za-z]+://", text):
+        return ""
+    if _is_host_name(bare):
+        return bare.lower()
+    try:
+        encoded = bare.encode("idna").decode("ascii")
+    except UnicodeError:
+        return ""
+    return encoded if encoded != bare and _is_host_name(encoded) else ""
 
 
 def endpoint_host(value: t.Any) -> str:
     """Where peers look for a site: a host name or an IPv4 address, without a port."""
     text = _plain_text(value, "a host name or an IPv4 address")
     host, colon, _port = text.partition(":")
-    if colon:
+    if _ipv6(text.strip("[]")):
+        raise Fault(f"is {quote(text)}, an IPv6 address. Write a host name or an IPv4 address.")
+    if colon and not _port.startswith("//"):
         raise Fault(f"is {quote(text)}. Write the host alone ({quote(host)}); the port is wireguard_mesh_port.")
     if text.isascii() and not text.replace(".", "").isdigit():
         return host_name(text)
@@ -524,7 +700,7 @@ def addresses(value: t.Any) -> list[IPAddress]:
     """A list of IPv4 addresses, in the order given."""
     if not isinstance(value, (list, tuple)):
         raise Fault(f"is {quote(value)}, which is not a list. Write a list of addresses, such as [10.24.96.9].")
-    return [address(item) for item in value]
+    return _items(value, address)
 
 
 def choice(*choices: str) -> t.Callable[[t.Any], str]:
@@ -534,7 +710,8 @@ def choice(*choices: str) -> t.Callable[[t.Any], str]:
     def read(value: t.Any) -> str:
         text = _plain_text(value, words)
         if text not in choices:
-            raise Fault(f"is {quote(text)}, which is not known. Write {words}.")
+            meant = next((word for word in choices if word == _half_width(text).lower()), words)
+            raise Fault(f"is {quote(text)}, which is not known. Write {meant}.")
         return text
 
     return read

@@ -190,12 +190,12 @@ def test_a_file_with_a_slip_is_named_and_nothing_is_added(mesh):
     assert not (mesh / "host_vars" / "foshan.yml").exists()
 
 
-@pytest.mark.parametrize("made", ["now", "by an earlier version"])
+@pytest.mark.parametrize("by", ["now", "by an earlier version"])
 @pytest.mark.parametrize("playbook", ["site", "verify"])
-def test_a_list_with_a_slip_stops_every_playbook(mesh, playbook, made):
+def test_a_list_with_a_slip_stops_every_playbook(mesh, playbook, by):
     """Else the others would lose that site without a word."""
     (mesh / "hosts" / "guangzhou.yml").write_text("---\nsites:\n\thosts:\n    guangzhou:\n")
-    if made != "now":
+    if by != "now":
         (mesh / "sites.yml").unlink()
         (mesh / "ansible.cfg").write_text("[defaults]\ninventory = .\nvault_password_file = .vault-password\n")
     done = in_directory(mesh, "ansible-playbook", f"sitelink.tr069.{playbook}")
@@ -222,3 +222,35 @@ def test_what_holds_for_the_sites_does_not_hold_for_the_controller(mesh):
     assert "VARIABLE IS NOT DEFINED" in done.stdout or "undefined" in done.stdout.lower(), done.stdout
     listed = json.loads(in_directory(mesh, "ansible-inventory", "--host", "shenzhen").stdout)
     assert listed["ansible_become"] is True and listed["ansible_user"] == "ubuntu"
+
+
+@pytest.mark.parametrize(
+    ("answers", "words"),
+    [
+        ({"sites": "Shenzhen,shenzhen"}, "differs from Shenzhen only by capital letters"),
+        ({"sites": "shenzhen.yml"}, "ends like the name of a file"),
+        ({"domain": ""}, "domain is missing. Write your DNS domain, with -e domain=example.com."),
+        ({"domain": "*.example.com"}, "shenzhen: ddns_hostname is"),
+        ({"directory": ["a"]}, "directory is ["),
+        ({"directory": "a-file"}, "which is a file"),
+    ],
+)
+def test_answers_that_cannot_be_used_are_told_and_write_nothing(tmp_path, answers, words):
+    (tmp_path / "a-file").write_text("")
+    given = json.dumps({"sites": "shenzhen", "domain": "example.net", "directory": "my-mesh", **answers})
+    done = in_directory(tmp_path, "ansible-playbook", "sitelink.tr069.new_inventory", "-e", given)
+    assert done.returncode != 0 and words in done.stdout.replace("\n", " "), done.stdout
+    assert [path.name for path in tmp_path.iterdir()] == ["a-file"]
+
+
+@pytest.mark.parametrize(
+    "sites", [["shenzhen", "foshan"], "[shenzhen, foshan]", "shenzhen；foshan", "“shenzhen”\nfoshan"]
+)
+@pytest.mark.parametrize("domain", [".example.net.", "https://example.net/"])
+def test_answers_that_are_unambiguous_are_taken(tmp_path, sites, domain):
+    given = json.dumps({"sites": sites, "domain": domain, "directory": "my-mesh"})
+    done = in_directory(tmp_path, "ansible-playbook", "sitelink.tr069.new_inventory", "-e", given)
+    assert done.returncode == 0, done.stdout
+    for site in ("shenzhen", "foshan"):
+        settings = yaml.safe_load((tmp_path / "my-mesh" / "host_vars" / f"{site}.yml").read_text())
+        assert settings["ddns_hostname"] == f"{site}.example.net"

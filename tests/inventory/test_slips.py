@@ -25,6 +25,15 @@ def full_width_colon(directory):
     replace(directory / "host_vars" / "site-b.yml", "wireguard_mesh_address:", "wireguard_mesh_address：")
 
 
+def twice(directory):
+    with open(directory / "host_vars" / "site-b.yml", "a") as stream:
+        stream.write("wireguard_mesh_address: 192.168.11.9\n")
+
+
+def wrong_ending(directory):
+    (directory / "host_vars" / "site-b.yml").rename(directory / "host_vars" / "site-b.yml.txt")
+
+
 def full_width_dot(directory):
     replace(directory / "host_vars" / "site-a.yml", "192.168.11.1", "192。168。11。1")
 
@@ -52,9 +61,10 @@ def nothing(directory):
 
 SLIPS = [
     (no_vault_password, [], "Attempting to decrypt but no vault secrets found"),
-    # Of the first host of a play Ansible itself says it, and names neither site nor file.
-    (tab, [], "site-b: hostvars cannot be read. Look at: ansible-inventory --host site-b"),
-    (full_width_colon, [], "site-b: hostvars cannot be read. Look at: ansible-inventory --host site-b"),
+    (tab, [], "host_vars/site-b.yml, line 7: cannot be read as YAML. It begins with a tab. Write blanks instead."),
+    (full_width_colon, [], "It has a full-width colon. Write a colon and a blank"),
+    (twice, [], "stands in line 3 already, and only one of the two counts"),
+    (wrong_ending, [], "Ansible does not read a file with this ending. Rename it to site-b.yml."),
     (full_width_dot, [], "Write 192.168.11.1, with the keyboard in English (half-width) mode."),
     (not_in_the_group, [], "host_vars/site-b.yml: the inventory has no host of this name"),
     (misnamed, [], "host_vars/siteb.yml: the inventory has no host of this name"),

@@ -219,6 +219,63 @@ def test_empty_values_are_not_given(mesh):
         ("ddns_providers", [{"provider": "he", "name": "b.example.net", "tokn": "x", "token": "y"}]),
         ("ddns_providers", [{"provider": "{{ nothing }}"}]),
         ("ansible_host", "FILL-ME-IN"),
+        ("ansible_host", "root@fill-me-in"),
+        ("ansible_host", "172.16.0.300"),
+        ("ansible_host", "172.16.0"),
+        ("ansible_host", "http://172.16.0.2/"),
+        ("ansible_host", "ssh 172.16.0.2"),
+        ("ansible_host", "-oProxyCommand=x"),
+        ("ansible_host", "深圳"),
+        ("ansible_host", "172.16.0.1"),  # site-a's
+        ("ansible_host", "root@172.16.0.1"),
+        ("ansible_host", "site-a.example.com"),
+        ("wireguard_mesh_lan_subnets", ["192.168.2.0/24，192.168.20.0/24"]),
+        ("wireguard_mesh_lan_subnets", [None]),
+        ("wireguard_mesh_lan_subnets", "none"),
+        ("wireguard_mesh_peers_only", ["site-a", None]),
+        ("ddns_publish_for", [["site-a"]]),
+        ("tr069_interface", "lo"),
+        ("tr069_interface", "all"),
+        ("tr069_interface", "wg0"),
+        ("wireguard_mesh_interface", "default"),
+        ("tr069_table", "main"),
+        ("tr069_table", "0xfe"),
+        ("sitelink_serial", "x"),
+        ("sitelink_serial", [1, "all"]),
+        ("nic_dhcp_interface", "eth2"),
+        ("tr069_firewall_interface", "eth2"),
+        ("tr069_gateway_table", 306),
+        ("tr069_gateway_rule_priority", 306),
+        ("wireguard_mesh_fwmark", "0x132"),
+        ("tr069_firewall_networks", ["10.0.0.0/8"]),
+        ("tr069_gateway_further_interfaces", ["eth1"]),
+        ("tr069_gateway_further_interfaces", ["e th"]),
+        ("nic_dhcp_mac", 7923433495),  # 10:11:22:33:44:55 without quotes
+        ("nic_dhcp_mac", "00-11-22-33-44-55"),
+        ("nic_dhcp_mac", "01:11:22:33:44:55"),
+        ("nic_dhcp_client_id", "ont"),
+        ("nic_dhcp_client_id", True),
+        ("nic_dhcp_vendor_class", 'a"b'),
+        ("nic_dhcp_vendor_class", "a\nb"),
+        ("nic_dhcp_hostname", "a b"),
+        ("nic_dhcp_hostname", False),
+        ("nic_dhcp_vlan_id", 46),
+        ("nic_dhcp_vlan_parent", "eth1"),
+        ("site_agent_python", "python3"),
+        ("site_agent_python", "/usr/bin/python3 -E"),
+        ("watch_command", ["notify"]),
+        ("watch_command", "/usr/bin/mail me"),
+        ("watch_command", ["/usr/bin/mail", "a\nb"]),
+        ("watch_interval", 1),
+        ("watch_textfile", "sitelink.prom"),
+        ("watch_textfile", True),
+        ("ddns_ca_file", True),
+        ("ddns_line", "a\tb"),
+        ("ddns_endpoint", "https://"),
+        ("ddns_endpoint", "https://x y"),
+        ("ddns_endpoint", "https://ｘ.example.com"),
+        ("wireguard_mesh_private_key", "$ANSIBLE_VAULT;1.1;AES256\n3230"),
+        ("ddns_token", "$ANSIBLE_VAULT;1.1;AES256"),
         ("wireguard_mesh_address", "{{ nothing }}"),  # as ansible-core 2.16 leaves what it cannot resolve
         ("wireguard_mesh_lan_subnets", ["{{ nothing }}"]),
         ("wireguard_mesh_address", jinja2.StrictUndefined(name="nothing")),
@@ -226,6 +283,67 @@ def test_empty_values_are_not_given(mesh):
 )
 def test_one_fault_has_one_problem_with_its_site_and_variable(mesh, variable, value):
     assert faults(mesh.spoil("site-b", **{variable: value})) == [("site-b", variable)]
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("tr069_table", "4294967295"),
+        ("wireguard_mesh_port", " 22000 "),
+        ("ansible_host", "root@172.16.0.2"),
+        ("ansible_host", "fd00::2"),
+        ("ansible_host", "[fd00::2]"),
+        ("ansible_host", "fe80::2%eth0"),
+        ("ansible_host", "sitelink_site-b"),  # a container's, an alias of ssh_config
+        ("ansible_host", "1001"),
+        ("sitelink_serial", "30%"),
+        ("sitelink_serial", [1, "50%"]),
+        ("nic_dhcp_interface", "eth1"),
+        ("tr069_gateway_table", "305"),
+        ("wireguard_mesh_fwmark", 0x131),
+        ("tr069_gateway_further_interfaces", ["eth2"]),
+        ("nic_dhcp_mac", "02:69:01:02:03:04"),
+        ("nic_dhcp_client_id", "mac"),
+        ("nic_dhcp_vendor_class", "ONT 1.0"),
+        ("watch_command", ["/usr/bin/mail", "-s", 5]),
+        ("ddns_line", "默认"),
+        ("ddns_endpoint", "https://api.lab.test:8443/client/v4?x=1"),
+    ],
+)
+def test_what_is_unambiguous_is_taken(mesh, variable, value):
+    plan = build(mesh.spoil("site-b", **{variable: value}))
+    assert plan["problems"] == [] and plan["warnings"] == []
+
+
+@pytest.mark.parametrize(
+    "way",
+    [
+        {"ansible_port": 2222},
+        {"ansible_ssh_common_args": "-J jump.example.com"},
+        {"ansible_connection": "local"},
+    ],
+)
+def test_one_address_may_lead_to_two_machines_on_two_ways(mesh, way):
+    """A router with two ports; the same LAN behind two jump hosts; and nobody is reached where Ansible goes nowhere."""
+    assert faults(mesh.spoil("site-b", ansible_host="172.16.0.1", **way)) == []
+
+
+def test_nothing_is_said_of_lans_that_could_not_be_read(mesh):
+    plan = build(mesh.spoil("site-b", wireguard_mesh_lan_gateway=True, wireguard_mesh_lan_subnets=["192.168.2.1/24"]))
+    assert len(plan["problems"]) == 1 and plan["warnings"] == []
+
+
+@pytest.mark.parametrize("network", ["0.0.0.0/0", "127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/24"])
+@pytest.mark.parametrize("variable", ["wireguard_mesh_network", "tr069_networks"])
+def test_networks_that_are_nobodys(mesh, network, variable):
+    mesh.spoil(**{variable: [network] if variable == "tr069_networks" else network})
+    assert faults(mesh) == [(None, variable)]
+
+
+def test_a_vlan_and_its_nic_have_two_names(mesh):
+    mesh.spoil("site-b", nic_dhcp_vlan_id=46, nic_dhcp_vlan_parent="eth1")
+    assert faults(mesh) == [("site-b", "nic_dhcp_vlan_parent")]
+    assert faults(mesh.spoil("site-b", tr069_interface="vlan46")) == []
 
 
 def test_a_lan_around_others_is_told_to_each(mesh):
@@ -241,10 +359,44 @@ def test_missing(mesh, variable):
 
 def test_a_misspelt_variable_is_a_missing_one(mesh):
     """Both guides quote it, see tests/inventory/test_slips.py."""
-    text = message(
-        mesh.spoil("site-a", wireguard_mesh_adress="192.168.11.1").without("site-a", "wireguard_mesh_address")
+    mesh.spoil("site-a", wireguard_mesh_adress="192.168.11.1").without("site-a", "wireguard_mesh_address")
+    messages = [problem["message"] for problem in build(mesh)["problems"]]
+    assert messages[0].startswith("site-a: wireguard_mesh_address is missing.")
+    assert messages[1:] == [
+        "site-a: wireguard_mesh_adress is not known to sitelink.tr069. Write wireguard_mesh_address, if that is meant."
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("wireguard_mesh_keepalve", "wireguard_mesh_keepalive"),
+        ("wiregaurd_mesh_mtu", "wireguard_mesh_mtu"),
+        ("Wireguard_Mesh_Port", "wireguard_mesh_port"),
+        ("wireguard-mesh-port", "wireguard_mesh_port"),
+        ("wireguard_mesh_port ", "wireguard_mesh_port"),
+        ("ｔｒ069_table", "tr069_table"),
+        ("tr069_network", "tr069_networks"),
+        ("dns_endpoint", "ddns_endpoint"),
+        ("watch_intervall", "watch_interval"),
+        ("nic_dhcp_macc", "nic_dhcp_mac"),
+        ("sitelink_seral", "sitelink_serial"),
+        ("wireguard_mesh_lan", None),
+        ("tr069_gateway", None),
+    ],
+)
+def test_a_name_that_is_nearly_one_of_ours_is_told(mesh, name, meant):
+    text = message(mesh.spoil("site-b", **{name: 1}))
+    assert (
+        text.startswith(f"site-b: {name} is not known") and f"Write {meant}," in text if meant else "options.md" in text
     )
-    assert text.startswith("site-a: wireguard_mesh_address is missing.")
+
+
+@pytest.mark.parametrize(
+    "name", ["wireguard_port", "dns_token", "vault_ddns_token", "ddns_tokens", "watchdog", "ansible_port", "tr069"]
+)
+def test_an_operators_own_variable_is_nobodys_slip(mesh, name):
+    assert faults(mesh.spoil("site-b", **{name: "x"})) == []
 
 
 def test_alidns_needs_its_id(mesh):
@@ -325,7 +477,7 @@ def test_a_mesh_without_a_secret_has_no_preshared_keys_and_says_so(mesh):
 
 
 @pytest.mark.parametrize(
-    "name", ["site b", "site/b", "-b", ".b", "站点", "b" * 64, "..", "b\n", "all", "localhost", "sites", ""]
+    "name", ["site b", "site/b", "-b", ".b", "站点", "b" * 64, "..", "b\n", "b.yml", "all", "localhost", "sites", ""]
 )
 def test_names_that_cannot_be_file_names(mesh, name):
     mesh[name] = mesh.pop("site-b")
@@ -402,6 +554,28 @@ def test_free_addresses_are_suggested_once(mesh):
         ("wireguard_mesh_lan_subnets", ["192.168.2.7/24"], "192.168.2.0/24"),
         ("wireguard_mesh_lan_subnets", "192.168.2.0/24", "[192.168.2.0/24]"),
         ("ddns_provider", "godaddy", "cloudflare or alidns"),
+        ("ddns_provider", "CloudFlare", "Write cloudflare."),
+        ("wireguard_mesh_address", "“192.168.11.2”", "Write 192.168.11.2,"),
+        ("wireguard_mesh_address", "192.168.11.2\u200b", "Write 192.168.11.2,"),
+        ("wireguard_mesh_address", "192.168.11.2,", "Write 192.168.11.2,"),
+        ("wireguard_mesh_address", "192.168.11.2:22000", "192.168.11.2."),
+        ("wireguard_mesh_lan_subnets", ["192.168.2.0/255.255.255.0"], "192.168.2.0/24."),
+        ("wireguard_mesh_lan_subnets", ["192.168.2.0/33"], "prefix length from 0 to 32"),
+        ("wireguard_mesh_lan_subnets", "192.168.2.0/24，192.168.20.0/24", "[192.168.2.0/24, 192.168.20.0/24]"),
+        ("wireguard_mesh_lan_subnets", ["192.168.2.0/24、192.168.20.0/24"], "[192.168.2.0/24, 192.168.20.0/24]"),
+        ("ansible_host", "172.16.0.2:2222", "Write 172.16.0.2 here, and the port of SSH as ansible_port: 2222."),
+        ("ansible_host", "root@172.16.0.2:2222", "Write root@172.16.0.2 here"),
+        ("ansible_host", "172.16.0.2/24", "172.16.0.2."),
+        ("ansible_host", "172。16。0。2", "Write 172.16.0.2,"),
+        ("ddns_hostname", "site-b.example.com.", "Write site-b.example.com."),
+        ("ddns_hostname", "site-b。example。com", "Write site-b.example.com."),
+        ("ddns_hostname", "https://site-b.example.com/", "Write site-b.example.com."),
+        ("ddns_hostname", "site-b.example.com:22000", "Write site-b.example.com."),
+        ("ddns_hostname", "深圳.example.com", "Write xn--fes124c.example.com."),
+        ("ddns_hostname", "b" * 64 + ".example.com", "at most 63"),
+        ("ddns_hostname", "10.0.0.1", "but an address"),
+        ("tr069_interface", "wg0", "such as eth1."),
+        ("ddns_token", "$ANSIBLE_VAULT;1.1;AES256", "!vault"),
         ("wireguard_mesh_private_key", "c2hvcnQ=", "wg genkey"),
     ],
 )

@@ -1,0 +1,231 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The files of an inventory: each slip is told with its file and line, and a right inventory says nothing."""
+
+import pathlib
+import shutil
+
+import pytest
+from ansible_collections.sitelink.tr069.plugins.plugin_utils import _inventory_files, _mesh_plan
+
+ROOT = pathlib.Path(__file__).resolve().parents[4]
+HOSTS = ("site-a", "site-b", "site-c")
+B = "host_vars/site-b.yml"
+
+
+@pytest.fixture
+def inventory(tmp_path):
+    return shutil.copytree(ROOT / "inventories" / "lab", tmp_path / "inventory")
+
+
+def problems(*sources):
+    return _inventory_files.problems(
+        list(map(str, sources)), HOSTS, ("all", "ungrouped", "sites"), _mesh_plan.known_variables()
+    )
+
+
+def the_problem(*sources):
+    [problem] = problems(*sources)
+    assert problem["message"].startswith(problem["file"]) and problem["message"].endswith((".", ".)"))
+    return problem
+
+
+def write(path, data):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data if isinstance(data, bytes) else data.encode())
+
+
+def test_a_right_inventory_says_nothing(inventory):
+    assert problems(inventory) == [] and problems(inventory / "hosts.yml") == []
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\xef\xbb\xbfwireguard_mesh_port: 22000\r\n",
+        "# 深圳\nwireguard_mesh_port: 0x55f0\ntr069_networks: [10.0.0.0/7]\nnote: 0755\n",
+        b"$ANSIBLE_VAULT;1.1;AES256\n3230\n",
+        "ddns_token: !vault |\n  $ANSIBLE_VAULT;1.1;AES256\n  3230\n",
+        "wireguard_mesh_port: '022000'\nwireguard_mesh_keepalive: 0\n",
+        "base: &base {a: 1}\nmore: &more {b: 1}\nboth: {<<: *base, <<: *more}\n",
+        '{\n\t"wireguard_mesh_port": 22000\n}\n',
+        "",
+        "---\n",
+        "# nothing yet\n",
+    ],
+)
+def test_what_ansible_reads_rightly_is_right(inventory, data):
+    write(inventory / B, data)
+    assert problems(inventory) == []
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "host_vars/site-b.yml~",
+        "host_vars/.site-b.yml.swp",
+        "host_vars/site-b.yml.bak",
+        "host_vars/README.md",
+        "host_vars/notes.txt",
+        "host_vars/localhost.yml",
+        "group_vars/all/notes.txt",
+        "group_vars/webservers.yml",  # of another playbook
+        "group_vars/ungrouped.yml",
+        "files/ont.png",
+        "shenzhen.old",
+    ],
+)
+def test_what_else_lies_there_is_nobodys_slip(inventory, path):
+    write(inventory / path, "x: 1\n")
+    assert problems(inventory) == []
+
+
+@pytest.mark.parametrize(
+    ("data", "line", "words"),
+    [
+        ("a: 1\n\twireguard_mesh_port: 1\n", 2, "It begins with a tab."),
+        ("a: 1\nwireguard_mesh_port：1\nb: 2\n", 2, "full-width colon"),
+        ("wireguard_mesh_port：1\n", 1, "full-width colon"),
+        ("a: 1\nwireguard_mesh_port:1\nb: 2\n", 2, "A blank is missing behind the colon."),
+        ("a: 1\nwireguard_mesh_port = 1\nb: 2\n", 2, "instead of the equals sign"),
+        ("a: 1\n  b: 2\n", 2, "Compare it with the lines above and below it."),
+        ("a: {{ x }}\n", 1, "into quotes"),
+        ("a: 1\nb: [{{ x }}]\n", 2, "into quotes"),
+        ("a: {{ x }}/24\nb: 1\n", 1, "into quotes"),
+        ("a: !vault |\n$ANSIBLE_VAULT;1.1;AES256\n3230\n", 0, "have to be indented below its name"),
+        ("a: 'x\n", 0, "cannot be read as YAML"),
+        ("- a: 1\n", 1, "no lines like `name: value`"),
+        ("hello\n", 1, "no lines like `name: value`"),
+        ("a: 1\n# 深圳\n".encode("gbk"), 2, "no UTF-8 text"),
+        ("a: 1\n".encode("utf-16"), 1, "no UTF-8 text"),
+        ("a: 1\n".encode("utf-16-le"), 0, "no UTF-8 text"),
+    ],
+)
+@pytest.mark.parametrize("path", [B, "host_vars/site-a.yml", "group_vars/all/mesh.yml"])
+def test_a_file_that_cannot_be_read_is_named_with_its_line(inventory, path, data, line, words):
+    write(inventory / path, data)
+    problem = the_problem(inventory)
+    assert problem["unreadable"] and problem["file"] == path
+    assert words in problem["message"] and (not line or f"{path}, line {line}: " in problem["message"])
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        ("wireguard_mesh_port: 1\nwireguard_mesh_port: 2\n", 'line 2: "wireguard_mesh_port" stands in line 1 already'),
+        ("a:\n  b: 1\n  c: 2\n  b: 3\n", 'line 4: "b" stands in line 2 already'),
+        ("wireguard_mesh_port: 022000\n", "wireguard_mesh_port is 022000, which YAML reads as 9216. Write 22000,"),
+        ("wireguard_mesh_mtu: 02614\n", "1420"),
+        ("wireguard_mesh_port: 12:30:45\n", "which YAML reads as 45045. Write '12:30:45', in quotes."),
+        ("nic_dhcp_mac: 10:11:22:33:44:55\n", "Write '10:11:22:33:44:55', in quotes."),
+        ("tr069_firewall_allow: [{protocol: tcp, ports: [0443]}]\n", "tr069_firewall_allow is 0443"),
+    ],
+)
+def test_what_nobody_sees_in_the_values_is_told(inventory, data, words):
+    write(inventory / B, data)
+    problem = the_problem(inventory)
+    assert words in problem["message"] and not problem["unreadable"]
+
+
+@pytest.mark.parametrize("other", ["host_vars/site-b.yaml", "host_vars/site-b.json"])
+def test_of_two_files_of_one_site_the_one_that_nothing_reads_is_told(inventory, other):
+    write(inventory / other, "{}")
+    assert the_problem(inventory)["file"] == other
+
+
+@pytest.mark.parametrize("first", ["host_vars/site-b", "host_vars/site-b/main.yml"])
+def test_a_directory_hides_the_file_beside_it(inventory, first):
+    write(inventory / first, "wireguard_mesh_port: 22001\n")
+    problem = the_problem(inventory)
+    assert problem["file"] == B and "host_vars/site-b is there" in problem["message"]
+
+
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        ("host_vars/siteb.yml", "no host of this name"),
+        ("host_vars/Site-B.yml", "no host of this name"),
+        ("host_vars/siteb", "no host of this name"),
+        ("host_vars/siteb/main.yml", "no host of this name"),
+        ("host_vars/site-b.yml.txt", "Rename it to site-b.yml."),
+        ("host_vars/site-b.txt", "Rename it to site-b.yml."),
+        ("host_vars/site-b.YML", "Rename it to site-b.yml."),
+        ("host_vars/site-b.ymal", "Rename it to site-b.yml."),
+        ("group_vars/all/mesh.yml.txt", "Rename it to mesh.yml."),
+        ("group_vars/all.YAML", "Rename it to all.yml."),
+        ("group_vars/site.yml", "Rename it to sites.yml."),
+        ("group_vars/site/mesh.yml", "Rename it to sites."),
+        ("group_vars/Sites.yml", "Rename it to sites.yml."),
+        ("group_vars/site-b.yml", "move it to host_vars/site-b.yml."),
+        ("group_vars/mesh.yml", "below group_vars/all or host_vars."),
+        ("hostvars/site-b.yml", "Rename it to host_vars."),
+        ("group_var/all.yml", "Rename it to group_vars."),
+    ],
+)
+def test_what_nothing_reads_is_told(inventory, path, words):
+    write(inventory / path, "wireguard_mesh_port: 22001\n")
+    assert words in the_problem(inventory)["message"]
+
+
+def test_one_list_of_hosts_does_not_know_what_the_other_lists_read(inventory):
+    """Two inventories may share the files beside them."""
+    write(inventory / "host_vars" / "of-another-list.yml", "wireguard_mesh_port: 22001\n")
+    assert problems(inventory / "hosts.yml") == []
+    assert len(problems(inventory)) == 1
+
+
+def test_a_list_of_hosts_is_looked_at_too(inventory):
+    write(
+        inventory / "hosts.yml",
+        "sites:\n  hosts:\n    site-a:\n    site-b: {wireguard_mesh_port: 022000}\n    site-a:\n",
+    )
+    messages = [problem["message"] for problem in problems(inventory)]
+    assert len(messages) == 2 and messages[0].startswith("hosts.yml, line 4") and "site-a" in messages[1]
+    write(inventory / "hosts.yml", "sites:\n\thosts:\n")
+    assert the_problem(inventory)["unreadable"]
+    write(inventory / "hosts.yml", "- hosts: all\n")  # a playbook that lies there; Ansible says that it is no list
+    assert problems(inventory) == []
+
+
+def test_sources_that_are_no_files_are_not_looked_at(inventory):
+    assert problems("site-a,site-b,", inventory / "nowhere") == []
+
+
+@pytest.mark.parametrize(
+    ("hosts", "words"),
+    [
+        (
+            "sites:\n  hosts:\n    1001:\n",
+            "hosts.yml, line 3: YAML does not read 1001 as a name. Write '1001', in quotes.",
+        ),
+        ("sites:\n  hosts:\n    on:\n", "Write 'on', in quotes."),
+        ("sites:\n  hosts:\n    0755:\n", "Write '0755', in quotes."),
+        ("sites:\n  hosts:\n    2026-11-28:\n", "Write '2026-11-28', in quotes."),
+        ("all:\n  children:\n    sites:\n      hosts:\n        12:30:45:\n", "Write '12:30:45', in quotes."),
+        ("sites:\n  hosts:\n    - site-a\n", "like `shenzhen:`"),
+        ("sites:\n  hosts:\n    site-a\n    site-b\n", "like `shenzhen:`"),
+        (
+            "sites:\n  host:\n    site-a:\n",
+            "line 2: host stands where a group has hosts, children or vars. Write hosts:.",
+        ),
+        ("sites:\n  site-a:\n", "site-a stands where a group has hosts, children or vars. Write hosts: above it"),
+        ("all:\n  sites:\n    hosts:\n      site-a:\n", "sites stands where a group has hosts"),
+    ],
+)
+def test_a_list_that_ansible_takes_otherwise_is_told(inventory, hosts, words):
+    write(inventory / "hosts.yml", hosts)
+    problem = the_problem(inventory)
+    assert words in problem["message"] and problem["unreadable"]
+
+
+@pytest.mark.parametrize(
+    "hosts",
+    [
+        "sites:\n  hosts:\n    site-a:\n    '1001': {}\n    site-[1:3]:\n  vars: {x: 1}\n  children:\n",
+        "all:\n  children:\n    sites:\n      hosts:\n",
+        "sites:\n",
+        "plugin: ansible.builtin.constructed\ngroups: {sites: true}\n",
+    ],
+)
+def test_a_right_list_says_nothing(inventory, hosts):
+    write(inventory / "hosts.yml", hosts)
+    assert problems(inventory) == []
