@@ -367,7 +367,8 @@ class _Site:
         for variable in variables:
             if not isinstance(variable, str) or variable in known_variables():
                 continue
-            meant, ours = _specs.meant(variable, known_variables()), _specs.is_ours(variable)
+            ours = _specs.is_ours(variable)
+            meant = _specs.meant(variable, known_variables(), not ours)
             # What is no name of ours beside the right one may be the operator's, named in its template.
             if meant and (ours or not self.gave(meant)):
                 self.fault(variable, f"is not known to sitelink.tr069. Write {meant}, if that is meant.")

@@ -76,14 +76,19 @@ def _plain_name(name: str) -> str:
 
 
 @functools.lru_cache(maxsize=4096)
-def meant(name: str, known: frozenset[str]) -> str | None:
-    """The variable that a name is a slip of, or None."""
+def meant(name: str, known: frozenset[str], foreign: bool = False) -> str | None:
+    """The one of the known names that a name is a slip of, or None.
+
+    :param foreign: the name may be somebody else's. Two letters make another word of a short one: ddns_ip is no slip of ddns_id.
+    """
     plain = _plain_name(name)
     near = [(_slips(plain, other), other) for other in sorted(known) if abs(len(other) - len(plain)) <= _SLIPS]
     slips, other = min(near, default=(_SLIPS + 1, ""))
-    return other if slips <= _SLIPS else None
+    allowed = _SLIPS if not foreign or len(other) > _SHORT else 0 if len(other) < _SHORTEST else 1
+    return other if slips <= allowed else None
 
 
+_SHORT, _SHORTEST = 12, 8
 _SLIPS = 2  # letters that are missing, too many, wrong or exchanged
 
 

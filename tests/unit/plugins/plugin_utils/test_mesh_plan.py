@@ -393,7 +393,19 @@ def test_a_name_that_is_nearly_one_of_ours_is_told(mesh, name, meant):
 
 
 @pytest.mark.parametrize(
-    "name", ["wireguard_port", "dns_token", "vault_ddns_token", "ddns_tokens", "watchdog", "ansible_port", "tr069"]
+    "name",
+    [
+        "wireguard_port",
+        "dns_token",
+        "vault_ddns_token",
+        "ddns_tokens",
+        "watchdog",
+        "ansible_port",
+        "tr069",
+        "ddns_ip",
+        "ddns_url",
+        "watch_cmd",
+    ],
 )
 def test_an_operators_own_variable_is_nobodys_slip(mesh, name):
     assert faults(mesh.spoil("site-b", **{name: "x"})) == []
