@@ -6,7 +6,7 @@ import time
 from conftest import ONE, SITE, TWO, differences
 from lab_tests import lab, recap
 
-SECONDS = 300  # for the cuts of one test; a machine that is slower makes less of them, and says so
+SECONDS = 200  # for the cuts of one test; a machine that is slower makes less of them, and says so
 
 
 def cut(site, variables):
