@@ -4,6 +4,7 @@
 import json
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -72,7 +73,13 @@ class Site:
     def looks(self):
         """What is written and loaded at the site."""
         code = (HERE / "looks.py").read_text()
-        return json.loads(lab("exec", SITE, "--", "python3", "-c", code))
+        # By chance, for each system that was installed, and of no use to anybody.
+        said = re.sub(
+            r"fe80::[0-9a-f:]+(?=[/ ][^\"]*\b(?:stable-privacy|dev wg0))",
+            "fe80::CHANCE",
+            lab("exec", SITE, "--", "python3", "-c", code),
+        )
+        return json.loads(said)
 
     def settled(self):
         """The same once nothing is under way any more: the name is published, and no fault is left."""
