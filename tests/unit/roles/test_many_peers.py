@@ -93,6 +93,9 @@ def test_three_hundred_peers_are_read_back_as_planned(namespace, tmp_path):
     conf = wg.load_conf(str(path))
     assert read(conf) == planned
     namespace.sh(f"wg-quick up {path} >/dev/null 2>&1")
+    # wg-quick would take the FwMark's number for a table of routes.
+    routes = namespace.sh(f"ip route show table all dev {name}").splitlines()
+    assert routes and all(" proto kernel " in route for route in routes), routes
     own = plan["sites"][OWN]
     with namespace.entered():
         running = wg.show(name)

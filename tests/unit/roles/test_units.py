@@ -141,3 +141,11 @@ def test_the_mesh_comes_up_without_waiting_for_the_network(units):
 def test_no_unit_that_the_mesh_needs_waits_for_the_network(units):
     waiting = {name for (_version, name), unit in units.items() if any("network-online" in line[2] for line in unit)}
     assert waiting == {"sitelink-ddns.service"}
+
+
+def test_a_daemon_is_started_again_whatever_ends_it(units):
+    daemons = {name: unit for (_version, name), unit in units.items() if ("Service", "Type", "notify") in unit}
+    assert len(daemons) >= 3
+    for name, unit in daemons.items():
+        assert ("Service", "Restart", "always") in unit, name
+        assert any(directive == "WatchdogSec" for _section, directive, _value in unit), name
