@@ -167,7 +167,7 @@ def test_a_hundred_sites_are_asked_in_at_most_two_tasks_each(tmp_path):
     (tmp_path / "group_vars").mkdir()
     (tmp_path / "group_vars" / "sites.yml").write_text(connection)
     done = playbook("status", "-e", f"page={tmp_path / 'page.html'}", inventory=tmp_path / "hosts.yml")
-    counts = recap(done)
+    counts = {host: count for host, count in recap(done).items() if host != "localhost"}
     assert sorted(counts) == sorted(hosts) and "no answer" not in done.stdout
     # The table and the page are made once, at the first host.
     assert all(

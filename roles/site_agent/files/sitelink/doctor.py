@@ -448,7 +448,8 @@ class Look:
     def clocks(self, interface, peers):
         """{peer: seconds that its clock is ahead of ours} of those that tell."""
         names = {peer["address"]: peer["name"] for peer in peers}
-        return {names[address]: seconds for address, seconds in icmp.clocks(list(names), interface).items()}
+        told = icmp.clocks(list(names), interface) if names else {}  # the interface may not be there
+        return {names[address]: seconds for address, seconds in told.items()}
 
     def peer_names(self):
         plans = [plan for interface in config.configured("mesh") for plan in config.load_mesh(interface).peers]
