@@ -73,6 +73,10 @@ def check_owner(owner: str) -> None:
     )
 
 
+def free(_options: argparse.Namespace) -> None:
+    check_owner(labels()[0])
+
+
 def size() -> int:
     """The running lab's number of sites. LabError when there is none, or when it is another checkout's."""
     owner, count = labels()
@@ -422,6 +426,7 @@ def parser() -> argparse.ArgumentParser:
 
     add("up", up, "build what is missing and start the lab").add_argument("--sites", type=number_of_sites, metavar="N")
     add("down", down, "remove all that up made, but the image")
+    add("free", free, "fail if another checkout's lab of this name is up", False)
     add("status", status, "show the sites", False).add_argument("--json", action="store_true")
     command = add("images", images, "build an image")
     command.add_argument("name", nargs="?", default=image.SUITE, choices=image.NAMES)

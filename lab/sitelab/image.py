@@ -1,22 +1,23 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The images of the sites, from Debian packages only: one for all roles, and some for what only one test needs."""
 
+import functools
 import hashlib
 import io
 import platform
+import re
 import tarfile
 import tempfile
 import time
 from pathlib import Path
 
 from .podman import LabError, run, say
-from .topology import NETNS
 
 DIRECTORY = Path(__file__).resolve().parent.parent / "image"
 CACHE = DIRECTORY.parents[1] / ".cache"  # what was fetched before: the lab has no way out
 DEBS = CACHE / "debian"  # of the image bookworm-bare
 SUITE = "bookworm"
-LABEL = "sitelink.lab.recipe"
+REPOSITORY = "localhost/sitelink-lab"  # of all labs on this machine, whatever their names and checkouts
 PACKAGES = (
     "systemd,systemd-sysv,udev,dbus,netplan.io,openssh-server,sudo,procps,kmod,python3,python3-apt,ca-certificates,"
     "iproute2,iputils-ping,nftables,wireguard-tools,wireguard-go,ethtool,tcpdump,iperf3,curl,nmap,"
@@ -54,7 +55,8 @@ HOOKS = {  # run before customize.sh
 
 
 def tag(name: str = SUITE) -> str:
-    return f"localhost/{NETNS}:{name}"
+    """The image by today's recipe: checkouts of different recipes do not replace each other's."""
+    return f"{REPOSITORY}:{name}-{recipe(name)}"
 
 
 def suite_of(name: str) -> str:
@@ -85,6 +87,7 @@ def skeleton() -> bytes:
     return data.getvalue()
 
 
+@functools.cache
 def recipe(name: str) -> str:
     """Changes when anything that goes into the image does."""
     parts = [name, packages(name), *(hook.read_text() for hook in hooks(name))]
@@ -103,9 +106,7 @@ def current(name: str = SUITE) -> bool:
     """Is there an image by today's recipe, with what was fetched for it?"""
     if name == f"{SUITE}-bare" and not DEBS.is_dir():
         return False
-    label = f'{{{{index .Labels "{LABEL}"}}}}'
-    done = run("podman", "image", "inspect", "--format", label, tag(name), check=False)
-    return done.returncode == 0 and done.stdout.strip() == recipe(name)
+    return run("podman", "image", "exists", tag(name), check=False).returncode == 0
 
 
 def build(name: str = SUITE, force: bool = False) -> None:
@@ -127,6 +128,15 @@ def build(name: str = SUITE, force: bool = False) -> None:
         )  # fmt: skip
         if done.returncode:
             raise LabError(f"mmdebstrap could not build the image:\n{done.stderr[-3000:]}")
-        run("podman", "import", "--quiet", f"--change=LABEL {LABEL}={recipe(name)}", str(image_tar), tag(name))
-    run("podman", "image", "prune", "--force", f"--filter=label={LABEL}")  # the one it replaced
+        run("podman", "import", "--quiet", str(image_tar), tag(name))
+    forget_older(name)
     say(f"image built in {time.monotonic() - began:.0f} s")
+
+
+def forget_older(name: str) -> None:
+    """Remove the images by earlier recipes that no container uses."""
+    listed = run("podman", "images", "--format", "{{.Repository}}:{{.Tag}}").stdout.split()
+    ours = re.compile(rf"{re.escape(REPOSITORY)}:{name}(-[0-9a-f]{{16}})?")
+    for old in listed:
+        if ours.fullmatch(old) and old != tag(name):
+            run("podman", "image", "rm", old, check=False)

@@ -35,7 +35,7 @@ def elsewhere(tmp_path):
     return tmp_path / "elsewhere"
 
 
-@pytest.mark.parametrize("command", ["up", "down", "size"])
+@pytest.mark.parametrize("command", ["up", "down", "free", "size"])
 def test_another_checkouts_lab_is_left_alone_and_its_owner_named(lab, elsewhere, command):
     removed = lab(elsewhere)
     with pytest.raises(LabError) as refused:
