@@ -86,8 +86,12 @@ def test_a_stale_record(values):
 
 @pytest.mark.parametrize(
     "values",
-    [{"verdict": "unknown"}, {"verdict": "unknown", "peer": "site-003", "address": None}],
-    ids=["nobody checks it", "a silent peer's"],
+    [
+        {"verdict": "unknown"},
+        {"verdict": "unknown", "peer": "site-003", "address": None},
+        {"verdict": "unknown", "address": None, "reason": "eth1 has no address", "fault": "address"},
+    ],
+    ids=["nobody checks it", "a silent peer's", "a site without its lease"],
 )
 def test_a_record_that_is_no_fault_of_this_site(values):
     found = sites()

@@ -58,8 +58,8 @@ def render(report, now=None):
             help_ = "Packets by what the firewall made of them."
             text.add("firewall_packets_total", help_, packets, "counter", interface=nic, verdict=name)
     for item in (report["ddns"] or {"names": []})["names"]:
-        if item["peer"] is not None and item["address"] is None:
-            continue  # published for a peer, which is silent: the mesh tells of that
+        if item["address"] is None:
+            continue  # no address to publish, or a peer that is silent: the way out or the mesh tells of that
         right = item["verdict"] is not None and not item["fault"]  # without a check the provider's word counts
         text.add("ddns_right", "Whether the servers of the zone have the right record.", right,
                  name=item["name"], kind=item["kind"], provider=item["provider"])  # fmt: skip
