@@ -227,10 +227,15 @@ def test_kill_and_stop_leave_the_first_table_and_remove_takes_it_away(net, site)
     assert tables(site) == ["table inet other", ""]
 
 
-def test_a_file_that_nft_refuses_is_a_fault_and_tried_again(net, site):
-    site.write("firewall-eth1.nft", RULES.replace("drop", "dorp"))
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [(RULES.replace("drop", "dorp"), "nft refused"), ("", "does not define the table")],
+    ids=["a slip", "being written"],
+)
+def test_a_file_that_cannot_be_loaded_is_a_fault_and_tried_again(net, site, text, reason):
+    site.write("firewall-eth1.nft", text)
     start(site)
-    assert state(site)["state"] == "fault" and "nft refused" in state(site)["reason"]
+    assert state(site)["state"] == "fault" and reason in state(site)["reason"]
     site.write("firewall-eth1.nft", RULES)
     wait_for(lambda: state(site)["state"] == "ok")
 

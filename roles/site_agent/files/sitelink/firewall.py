@@ -189,9 +189,10 @@ class Daemon:
             nftables.run(["-f", self.path])
             self.loaded = time.monotonic()
             self.expected = nftables.listing(self.table)
-            self.errors = []
+            self.errors = [] if self.expected else ["%s does not define the table %s" % (self.path, self.table)]
         except nftables.NftError as error:
             self.errors = ["nft refused %s: %s" % (self.path, error)]
+        if self.errors:
             log.log(log.ERROR, self.errors[0])
             if self.retry is None:
                 self.retry = self.loop.after(RETRY_SECONDS, self.again)
@@ -216,7 +217,7 @@ class Daemon:
             if not nftables.wait_for(self.held_table, OWNER_SECONDS):
                 raise nftables.NftError("the table did not appear within %d s" % OWNER_SECONDS)
             self.not_held_because = ""
-        except (nftables.NftError, OSError) as error:
+        except (nftables.NftError, config.ConfigError, OSError) as error:
             self.let_go()
             if self.not_held_because != str(error):
                 self.not_held_because = str(error)
