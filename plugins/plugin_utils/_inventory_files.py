@@ -13,6 +13,7 @@ import typing as t
 from collections.abc import Collection, Iterable, Iterator
 
 import yaml
+from ansible import constants as C
 from ansible_collections.sitelink.tr069.plugins.plugin_utils import _specs
 from ansible_collections.sitelink.tr069.plugins.plugin_utils._validation import quote
 
@@ -45,8 +46,12 @@ def problems(
             found += look.problems
         if base in whole:
             found += _misnamed(base)
-    for path in _lists(paths):
-        found += _File(path, path.name, known, listing=True).problems
+    for path, shown in _lists(paths):
+        found += _File(path, shown, known, listing=True).problems
+    for path in paths:
+        if path.is_dir():
+            told = {problem["file"].partition("/")[0] for problem in found}  # a misnamed directory, for one
+            found += [stray for stray in _strays(path, known) if stray["file"].partition("/")[0] not in told]
     return found
 
 
@@ -62,12 +67,87 @@ def _misnamed(base: pathlib.Path) -> list[dict[str, t.Any]]:
     return found
 
 
-def _lists(paths: list[pathlib.Path]) -> Iterator[pathlib.Path]:
-    """The files that list hosts, as far as they are YAML."""
+def _lists(paths: list[pathlib.Path]) -> Iterator[tuple[pathlib.Path, str]]:
+    """The files that list hosts, as far as they are YAML, and their names for the operator."""
     for path in paths:
-        for file in sorted(path.iterdir()) if path.is_dir() else [path]:
+        for file in _members(path) if path.is_dir() else [path]:
             if file.suffix in (".yml", ".yaml") and file.is_file():
-                yield file
+                yield file, file.relative_to(path).as_posix() if path.is_dir() else path.name
+
+
+def _members(directory: pathlib.Path) -> Iterator[pathlib.Path]:
+    """What Ansible takes for lists of hosts in a directory that is an inventory (InventoryManager.parse_source)."""
+    for entry in sorted(directory.iterdir()):
+        if entry.name.startswith(".") or entry.name in ("host_vars", "group_vars", "vars_plugins"):
+            continue
+        if entry.name.endswith(tuple(C.INVENTORY_IGNORE_EXTS)):
+            continue
+        if any(re.search(pattern, entry.name) for pattern in C.INVENTORY_IGNORE_PATTERNS):
+            continue
+        if entry.is_dir():
+            yield from _members(entry)
+        else:
+            yield entry
+
+
+def _strays(directory: pathlib.Path, known: frozenset[str]) -> Iterator[dict[str, t.Any]]:
+    """What lies in an inventory's directory, where Ansible reads everything as a list of hosts, and is none."""
+    for path in _members(directory):
+        shown, wrong = path.relative_to(directory).as_posix(), ""
+        try:
+            data = path.read_bytes()
+        except OSError:
+            continue  # Ansible's own words
+        text = data.decode("utf-8", "replace")
+        if data.startswith(b"#!"):
+            # An inventory's script has to know this option.
+            wrong = "" if "--list" in text else "Ansible runs it at every command"
+        elif b"\0" in data:
+            wrong = "Ansible tries to read it as a list of hosts at every command"
+        elif path.suffix in (".yml", ".yaml"):
+            wrong = (
+                ""
+                if _lists_hosts(text, known)
+                else "Ansible reads it as a list of groups, and it holds values of one site"
+            )
+        elif path.suffix == "" and not _ini(text):
+            wrong = "Ansible reads it as a list of hosts, and it is none"
+        if wrong:
+            message = (
+                f"{shown}: {wrong}, because everything in this directory is part of the inventory. Move it elsewhere, "
+                f"or give it an ending that Ansible leaves out: {path.name}.bak."
+            )
+            yield {"file": shown, "message": message, "unreadable": False}
+
+
+def _lists_hosts(text: str, known: frozenset[str]) -> bool:
+    """Whether a YAML file may be a list of groups; False: it is one of variables, such as a copy from host_vars."""
+    try:
+        node = yaml.compose(text, Loader=_LOADER)
+    except yaml.YAMLError:
+        return True  # _File tells
+    if not isinstance(node, yaml.MappingNode):
+        return True
+    return not any(
+        isinstance(key, yaml.ScalarNode)
+        and (key.value in known or key.value.startswith("ansible_"))
+        and not isinstance(value, yaml.MappingNode)
+        for key, value in node.value
+    )
+
+
+def _ini(text: str) -> bool:
+    """Whether each line may be one of an INI list: a section, a host with values, a value, a comment."""
+    section = ""
+    for line in text.splitlines():
+        words = line.split()
+        if not words or words[0][0] in "#;":
+            continue
+        if line.lstrip().startswith("["):
+            section = line
+        elif not section and len(words) > 1 and "=" not in words[1] and words[1][0] not in "#;":
+            return False
+    return True
 
 
 class _Directory:

@@ -229,3 +229,49 @@ def test_a_list_that_ansible_takes_otherwise_is_told(inventory, hosts, words):
 def test_a_right_list_says_nothing(inventory, hosts):
     write(inventory / "hosts.yml", hosts)
     assert problems(inventory) == []
+
+
+@pytest.mark.parametrize(
+    ("path", "data", "words"),
+    [
+        ("backup.sh", "#!/bin/sh\ntar -cf ../mesh.tar .\n", "backup.sh: Ansible runs it at every command"),
+        ("tools/backup", "#!/usr/bin/env python3\nprint()\n", "tools/backup: Ansible runs it at every command"),
+        ("notes", "superuser login: see the sticker\n", "Ansible reads it as a list of hosts, and it is none"),
+        ("ont.jpg", b"\xff\xd8\xff\xe0\x00\x10JFIF", "ont.jpg: Ansible tries to read it"),
+        ("site-b-old.yml", "ansible_host: 192.0.2.1\n", "site-b-old.yml: Ansible reads it as a list of groups"),
+        (
+            "old/site-b.yml",
+            "wireguard_mesh_port: 22001\nnote: 1\n",
+            "old/site-b.yml: Ansible reads it as a list of groups",
+        ),
+    ],
+)
+def test_what_ansible_would_run_or_read_as_a_list_of_hosts_is_told(inventory, path, data, words):
+    write(inventory / path, data)
+    problem = the_problem(inventory)
+    assert words in problem["message"] and f"{pathlib.Path(path).name}.bak" in problem["message"]
+    assert problems(inventory / "hosts.yml") == []  # where only this file is the inventory
+
+
+@pytest.mark.parametrize(
+    ("path", "data"),
+    [
+        ("aws", "#!/usr/bin/env python3\nparser.add_argument('--list')\n"),
+        ("production", "# sites\nsite-a ansible_host=192.0.2.1\n[sites]\nsite-[b:c]\n\n[sites:vars]\nnote = a b c\n"),
+        ("hosts.d/more", "site-a # at home\nsite-b\n"),
+        ("more.yml", "sites:\n  vars:\n    wireguard_mesh_port: 22001\n"),
+        ("backup.sh.bak", "#!/bin/sh\n"),
+        ("README.md", "superuser login\n"),
+        ("vars_plugins/own.py", "#!/usr/bin/python3\n"),
+        (".git/hooks/pre-commit", "#!/bin/sh\n"),
+    ],
+)
+def test_what_may_lie_in_the_directory_of_an_inventory(inventory, path, data):
+    write(inventory / path, data)
+    assert problems(inventory) == []
+
+
+def test_a_list_in_a_directory_of_lists_is_looked_at_too(inventory):
+    write(inventory / "hosts" / "site-b.yml", "sites:\n\thosts:\n")
+    problem = the_problem(inventory)
+    assert problem["unreadable"] and problem["file"] == "hosts/site-b.yml"
