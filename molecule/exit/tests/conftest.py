@@ -11,7 +11,7 @@ import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "shared"))
 
-from lab_tests import ROOT, SITES, lab, on, playbook, status
+from lab_tests import LIMIT, ROOT, SITES, lab, on, playbook, status
 
 PAGE, ADDRESS = "www.lab.test", "198.18.0.81"
 SERVER = f"""
@@ -73,11 +73,11 @@ def fetch(where):
     return on(where, FETCH).stdout.strip()
 
 
-def eventually(condition, seconds, what):
+def eventually(condition, what):
     """Returns the seconds that it took."""
     begun = time.monotonic()
     while not condition():
-        assert time.monotonic() - begun < seconds, (what, status("site-b")["exit"])
+        assert time.monotonic() - begun < LIMIT, (what, status("site-b")["exit"])
         time.sleep(0.2)
     return time.monotonic() - begun
 
@@ -155,7 +155,7 @@ def internet():
 def away():
     """site-b without its broadband, on the internet through site-a; everything as it was afterwards."""
     lab("suspend", "site-b")
-    eventually(lambda: fetch("site-b") == "192.168.1.2", 20, "site-b is online through site-a")
+    eventually(lambda: fetch("site-b") == "192.168.1.2", "site-b is online through site-a")
     watch()
     yield
     restore()
@@ -165,6 +165,6 @@ def restore():
     for site in SITES:
         lab("resume", site)
         lab("plug", site)
-    eventually(lambda: exit_of()["broadband"] == "up" and not exit_of()["away"], 60, "site-b is back on its broadband")
+    eventually(lambda: exit_of()["broadband"] == "up" and not exit_of()["away"], "site-b is back on its broadband")
     alive = lambda: all(peer["alive"] for peer in status("site-b")["mesh"][0]["peers"])
-    eventually(alive, 120, "the mesh is whole")
+    eventually(alive, "the mesh is whole")
