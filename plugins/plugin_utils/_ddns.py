@@ -199,8 +199,9 @@ class _Entry:
             elif not re.fullmatch(
                 r"https://[A-Za-z0-9][A-Za-z0-9.-]*(:[0-9]{1,5})?(/[!-~]*)?", str(entry["endpoint"]), re.ASCII
             ):
+                # Not quoted: it may hold a password.
                 self._fault(
-                    "endpoint", f"is {quote(entry['endpoint'])}. Write one URL, such as https://api.example.com."
+                    "endpoint", "must be one URL without a user and a password, such as https://api.example.com."
                 )
         extra = given.get("extra") or {}
         if not isinstance(extra, Mapping) or any(not isinstance(key, str) for key in extra):

@@ -18,9 +18,10 @@ from ansible_collections.sitelink.tr069.plugins.plugin_utils import _specs
 from ansible_collections.sitelink.tr069.plugins.plugin_utils._validation import quote
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-_ENDINGS = ("", ".yml", ".yaml", ".json")  # in this order; Ansible reads the first that is there, and no other
+_ENDINGS = ("", *C.YAML_FILENAME_EXTENSIONS)  # in this order; Ansible reads the first that is there, and no other
 # As an editor of Windows writes them, or a hand in a hurry. Case matters to Ansible.
 _NEARLY = re.compile(r"[.](ya?ml|json|yam|ymal|ylm)([.]txt)?$|[.]txt$", re.IGNORECASE)
+_NOTES = re.compile(r"readme|notes?|changelog|license", re.IGNORECASE)
 _TEMPLATE = " Put a value with two curly brackets in it into quotes."
 _OCTAL = re.compile(r"[-+]?0[0-7_]+")
 
@@ -36,7 +37,8 @@ def problems(
     :param known: our variables, see _specs.
     """
     found: list[dict[str, t.Any]] = []
-    paths = [pathlib.Path(source) for source in sources]
+    # A list of hosts (-i shenzhen,) is no file.
+    paths = [pathlib.Path(source) for source in sources if "," not in source or os.path.exists(source)]
     # Where a directory is the inventory, or one that new_inventory made, all of its hosts are known.
     whole = [path for path in paths if path.is_dir()] + [path.parent for path in paths if path.name == "sites.yml"]
     for base in sorted({path if path.is_dir() else path.parent for path in paths}):
@@ -51,7 +53,7 @@ def problems(
     for path in paths:
         if path.is_dir():
             told = {problem["file"].partition("/")[0] for problem in found}  # a misnamed directory, for one
-            found += [stray for stray in _strays(path, known) if stray["file"].partition("/")[0] not in told]
+            found += [stray for stray in _strays(path) if stray["file"].partition("/")[0] not in told]
     return found
 
 
@@ -61,6 +63,8 @@ def _misnamed(base: pathlib.Path) -> list[dict[str, t.Any]]:
     found = []
     for entry in sorted(base.iterdir()):
         meant = _specs.meant(entry.name, wanted) if entry.is_dir() and entry.name not in wanted else None
+        if entry.name.endswith("~") or "." in entry.name:
+            continue  # an editor's or the operator's copy
         if meant:
             message = f"{entry.name}: nothing reads this directory. Rename it to {meant}."
             found.append({"file": entry.name, "message": message, "unreadable": False})
@@ -90,7 +94,7 @@ def _members(directory: pathlib.Path) -> Iterator[pathlib.Path]:
             yield entry
 
 
-def _strays(directory: pathlib.Path, known: frozenset[str]) -> Iterator[dict[str, t.Any]]:
+def _strays(directory: pathlib.Path) -> Iterator[dict[str, t.Any]]:
     """What lies in an inventory's directory, where Ansible reads everything as a list of hosts, and is none."""
     for path in _members(directory):
         shown, wrong = path.relative_to(directory).as_posix(), ""
@@ -105,11 +109,7 @@ def _strays(directory: pathlib.Path, known: frozenset[str]) -> Iterator[dict[str
         elif b"\0" in data:
             wrong = "Ansible tries to read it as a list of hosts at every command"
         elif path.suffix in (".yml", ".yaml"):
-            wrong = (
-                ""
-                if _lists_hosts(text, known)
-                else "Ansible reads it as a list of groups, and it holds values of one site"
-            )
+            wrong = "" if _lists_hosts(text) else "Ansible reads it as a list of groups, and it is none"
         elif path.suffix == "" and not _ini(text):
             wrong = "Ansible reads it as a list of hosts, and it is none"
         if wrong:
@@ -120,20 +120,31 @@ def _strays(directory: pathlib.Path, known: frozenset[str]) -> Iterator[dict[str
             yield {"file": shown, "message": message, "unreadable": False}
 
 
-def _lists_hosts(text: str, known: frozenset[str]) -> bool:
-    """Whether a YAML file may be a list of groups; False: it is one of variables, such as a copy from host_vars."""
+def _lists_hosts(text: str) -> bool:
+    """Whether a YAML file may be a list of groups; False: it is another tool's, or a copy from host_vars."""
     try:
         node = yaml.compose(text, Loader=_LOADER)
     except yaml.YAMLError:
         return True  # _File tells
-    if not isinstance(node, yaml.MappingNode):
+    plugin = isinstance(node, yaml.MappingNode) and "plugin" in _keys(node)
+    return plugin or not isinstance(node, yaml.MappingNode) or _is_list(node)
+
+
+def _is_list(node: yaml.MappingNode) -> bool:
+    """Whether it lists groups, maybe with a slip: by the name of one, or by what one has."""
+    if not _keys(node) or {"all", "sites"} & _keys(node):
         return True
-    return not any(
-        isinstance(key, yaml.ScalarNode)
-        and (key.value in known or key.value.startswith("ansible_"))
-        and not isinstance(value, yaml.MappingNode)
-        for key, value in node.value
-    )
+    parts = frozenset({"hosts", "children", "vars"})
+    return any(
+        name in parts or _specs.meant(name, parts)
+        for _key, group in node.value
+        if isinstance(group, yaml.MappingNode)
+        for name in _keys(group)
+    ) or all(isinstance(group, yaml.ScalarNode) and group.value in ("", "null", "~") for _key, group in node.value)
+
+
+def _keys(node: yaml.MappingNode) -> set[str]:
+    return {str(key.value) for key, _value in node.value if isinstance(key, yaml.ScalarNode)}
 
 
 def _ini(text: str) -> bool:
@@ -163,7 +174,7 @@ class _Directory:
 
     def read(self, strays: bool) -> None:
         entries = sorted(self._path.iterdir()) if self._path.is_dir() else []
-        entries = [entry for entry in entries if not entry.name.startswith(".") and not entry.name.endswith("~")]
+        entries = [entry for entry in entries if not _passed_over(entry)]
         for name in sorted(self._names):
             there = [entry for ending in _ENDINGS for entry in entries if entry.name == name + ending]
             for other in there[1:]:
@@ -186,12 +197,15 @@ class _Directory:
             shown = path.relative_to(self._path.parent).as_posix()
             if path.suffix in _ENDINGS:
                 self.problems += _File(path, shown, self._known).problems
-            elif _NEARLY.search(path.name) and self._is_ours(path):
+            elif _NEARLY.search(path.name) and not _is_note(path) and self._is_ours(path):
                 self._wrong_ending(path)
 
     def _is_ours(self, path: pathlib.Path) -> bool:
         """Whether a file sets a variable of ours."""
-        text = path.read_bytes().decode("utf-8", "replace")
+        try:
+            text = path.read_bytes().decode("utf-8", "replace")
+        except OSError:
+            return False
         return any(name in self._known for name in re.findall(r"(?m)^\ufeff?[\"']?(\w+)[\"']?\s*[:：=]", text))
 
     def _wrong_ending(self, path: pathlib.Path) -> None:
@@ -230,13 +244,23 @@ class _Directory:
         self._problem(shown, f"the inventory has no group of this name, so nothing reads it. {advice}")
 
 
+def _passed_over(path: pathlib.Path) -> bool:
+    """By Ansible, but for the notes that somebody keeps."""
+    return path.name.startswith(".") or path.name.endswith("~") or _is_note(path)
+
+
+def _is_note(path: pathlib.Path) -> bool:
+    return path.suffix not in _ENDINGS[1:] and bool(_NOTES.fullmatch(path.stem))
+
+
 def _files(entry: pathlib.Path) -> list[pathlib.Path]:
     """The file itself, or what Ansible looks at in a directory."""
     if entry.is_file():
         return [entry]
     found = []
     for directory, names, files in os.walk(entry, followlinks=True):
-        names[:] = sorted(name for name in names if not name.startswith(".") and not name.endswith("~"))
+        # Nor into a directory with an ending, such as backup.2024.
+        names[:] = sorted(name for name in names if not name.endswith("~") and "." not in name)
         found += [
             pathlib.Path(directory, name)
             for name in sorted(files)
@@ -296,7 +320,7 @@ class _File:
             self._problem(line, f"holds no lines like `name: value`.{self._hint(text, line)}", unreadable=True)
             return
         self._mapping(node)
-        if self._listing and not any(getattr(key, "value", None) == "plugin" for key, _value in node.value):
+        if self._listing and _is_list(node):
             for _key, group in node.value:
                 self._group(group)
 
@@ -317,8 +341,10 @@ class _File:
                 )
 
     def _hosts(self, node: yaml.Node) -> None:
-        if isinstance(node, yaml.ScalarNode) and node.value in ("", "null", "~"):
-            return
+        if isinstance(node, yaml.ScalarNode) and (
+            node.value in ("", "null", "~") or re.fullmatch(r"[^\s:：]+", node.value)
+        ):
+            return  # none, or one name
         if not isinstance(node, yaml.MappingNode):
             line = node.start_mark.line + 1
             self._problem(
@@ -399,12 +425,17 @@ class _File:
         ):
             return
         written = node.value
+        if not (":" in written or _OCTAL.fullmatch(written)):
+            return
+        if variable in _specs.SECRET:
+            self._problem(
+                node.start_mark.line + 1, f"{variable} holds what YAML reads as another number. Put it into quotes."
+            )
+            return
         if ":" in written:  # base 60
             meant = f"'{written}', in quotes"
-        elif _OCTAL.fullmatch(written):
-            meant = f"{written.lstrip('0') or '0'}, or '{written}' in quotes"
         else:
-            return
+            meant = f"{written.lstrip('0') or '0'}, or '{written}' in quotes"
         self._problem(
             node.start_mark.line + 1,
             f"{variable} is {written}, which YAML reads as {yaml.safe_load(written)}. Write {meant}.",

@@ -9,6 +9,7 @@ from __future__ import annotations
 import collections
 import functools
 import hashlib
+import re
 import typing as t
 from collections.abc import Iterable, Iterator, Mapping
 
@@ -203,19 +204,6 @@ _ROLE_READERS: dict[str, t.Callable[[t.Any], t.Any]] = {
 # What the playbooks themselves read. Ansible ends with a traceback at a serial that is none.
 _PLAYBOOKS: dict[str, t.Callable[[t.Any], t.Any]] = {"sitelink_serial": validation.serial}
 
-# Never quoted, not even as a template.
-_UNQUOTED = frozenset(
-    {
-        "wireguard_mesh_secret",
-        "wireguard_mesh_private_key",
-        "wireguard_mesh_public_key",
-        "ddns_extra",
-        "ddns_id",
-        "ddns_providers",
-        "ddns_token",
-    }
-)
-
 # Each site's own: a fault of these is told site by site, even when all sites have it.
 _PER_SITE = frozenset(
     {
@@ -369,17 +357,27 @@ class _Site:
                 continue
             ours = _specs.is_ours(variable)
             meant = _specs.meant(variable, known_variables(), not ours)
-            # What is no name of ours beside the right one may be the operator's, named in its template.
-            if meant and (ours or not self.gave(meant)):
+            # What is no name of ours beside the right one may be the operator's.
+            if not (ours or (meant and not self.gave(meant))) or variable in self._named(hostvars):
+                continue
+            if meant:
                 self.fault(variable, f"is not known to sitelink.tr069. Write {meant}, if that is meant.")
-            elif ours:
+            else:
                 self.fault(
                     variable, f"is not known to sitelink.tr069. Correct the name, or leave the line out. {_OPTIONS}"
                 )
 
+    def _named(self, hostvars: Mapping[str, t.Any]) -> set[str]:
+        """The words of the site's templates: a variable that one names is the operator's own, whatever it looks like."""
+        if not hasattr(hostvars, "raw_get"):
+            return set()
+        raw = hostvars.raw_get(self.name)
+        values = [raw[variable] for variable in raw if variable in known_variables() or _specs.is_ours(variable)]
+        return set(re.findall(r"\w+", " ".join(text for value in values for text in _templates(value))))
+
     def _unresolved(self, hostvars: Mapping[str, t.Any], variable: str) -> str:
         template = ""
-        if variable not in _UNQUOTED and hasattr(hostvars, "raw_get"):
+        if variable not in _specs.SECRET and hasattr(hostvars, "raw_get"):
             template = next((f" {quote(text)}" for text in _templates(hostvars.raw_get(self.name)[variable])), "")
         return (
             f"has a value{template} that cannot be resolved from this site's own variables. "
@@ -407,9 +405,9 @@ class _Site:
         self.fault(variable, predicate)
 
 
-# What makes two connections to one address lead to two machines: a port of a router, another way there.
+# What makes two connections to one address lead to two machines: a port of a router, a jump server's user, another way there.
 _WAYS = (
-    "ansible_connection", "ansible_port", "ansible_ssh_port", "ansible_ssh_args", "ansible_ssh_common_args", "ansible_ssh_extra_args",
+    "ansible_connection", "ansible_user", "ansible_ssh_user", "ansible_port", "ansible_ssh_port", "ansible_ssh_args", "ansible_ssh_common_args", "ansible_ssh_extra_args",
 )  # fmt: skip
 
 
@@ -431,6 +429,8 @@ def _templates(value: t.Any) -> Iterator[str]:
     if isinstance(value, str):
         if "{{" in value or "{%" in value:
             yield value
+    elif isinstance(value, Mapping):
+        yield from _templates(list(value.values()))
     elif isinstance(value, (list, tuple)):
         for item in value:
             yield from _templates(item)

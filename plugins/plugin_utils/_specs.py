@@ -18,6 +18,19 @@ from ansible_collections.sitelink.tr069.plugins.plugin_utils._validation import 
 ROLES = pathlib.Path(__file__).resolve().parents[2] / "roles"
 LARGEST = 2**31 - 1
 
+# Never quoted, not even as a template.
+SECRET = frozenset(
+    {
+        "wireguard_mesh_secret",
+        "wireguard_mesh_private_key",
+        "wireguard_mesh_public_key",
+        "ddns_extra",
+        "ddns_id",
+        "ddns_providers",
+        "ddns_token",
+    }
+)
+
 
 @functools.cache
 def options() -> dict[str, Mapping[str, t.Any]]:

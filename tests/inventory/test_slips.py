@@ -91,6 +91,18 @@ def test_a_file_that_cannot_be_read_is_all_that_is_said_of_its_site(inventory):
     assert "is missing" not in text, text
 
 
+@pytest.mark.parametrize("path", ["host_vars/site-a.yml", "group_vars/all/zz.yml"])
+@pytest.mark.parametrize("argv", [(), ("--limit=site-c",)], ids=["all", "limit"])
+def test_a_file_that_ansible_itself_ends_at_is_named_and_not_shown(inventory, path, argv):
+    """The first host's, or one that is read for the controller as well, where Ansible's own words may hold the line."""
+    with open(inventory.directory / path, "a") as stream:
+        stream.write("ddns_token: s3cret: x\n")
+    done = inventory.playbook("site", *argv)
+    assert done.returncode != 0 and STARTED not in done.stdout
+    assert re.search(path + ", line [0-9]+: cannot be read as YAML", done.stdout), done.stdout
+    assert "s3cret" not in done.stdout
+
+
 @pytest.mark.parametrize("language", ["en", "zh-CN"])
 @pytest.mark.parametrize(("slip", "argv", "words"), SLIPS, ids=lambda value: getattr(value, "__name__", None))
 def test_the_guide_quotes_it(language, slip, argv, words):

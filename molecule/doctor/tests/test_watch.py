@@ -66,7 +66,7 @@ UNTIL = {
     "cable-pulled": lambda told: all(dead(*pair) for pair in (
         (told["site-a"], "site-b"), (told["site-c"], "site-b"), (told["site-b"], "site-a"), (told["site-b"], "site-c"))),
     "peer-dead": lambda told: dead(told["site-a"], "site-b") and dead(told["site-b"], "site-a"),
-    "record-stale": lambda told: series(told["site-a"], "^sitelink_ddns_right") == [0],
+    "record-stale": lambda told: series(told["site-a"], '^sitelink_ddns_right.*name="site-a') == [0],
     "firewall-open": lambda told: series(told["site-b"], "^sitelink_firewall_loaded") == [0],
     "packets-stray": lambda told: series(told["site-b"], 'verdict="strayed"')[0] > 0,
     "watch-silent": lambda told: time.time() - moment(told["site-b"]) > 15,

@@ -274,6 +274,19 @@ def test_the_name_is_published_again_after_a_run_that_failed(finished):
     assert finished.bring(loaded.DDNS) == ["started %s: it has not run yet" % loaded.DDNS]
 
 
+def test_a_run_of_the_timer_that_is_under_way_is_no_change(finished):
+    finished.systemd.unit(loaded.DDNS)["active"] = "activating"
+    told = loaded.told(loaded.DDNS)
+    loaded.Record(loaded.DDNS).publish(program=told["program"], ok=False)  # as it begins
+    assert finished.bring(loaded.DDNS, dry_run=True) == [] and finished.systemd.said == []
+    assert finished.bring(loaded.DDNS) == [] and finished.systemd.said == ["start %s" % loaded.DDNS]
+    finished.systemd.unit(loaded.DDNS)["active"] = "activating"
+    finished.systemd.broken.add(loaded.DDNS)
+    loaded.Record(loaded.DDNS).publish(program=told["program"], ok=False)
+    with pytest.raises(config.ConfigError):
+        finished.bring(loaded.DDNS)
+
+
 def test_a_dry_run_says_the_same_and_does_nothing(finished):
     finished.write(config.gateway_path("eth1"), "two")
     finished.write(loaded.unit_path(MESH), "two")
@@ -341,9 +354,9 @@ class TestSysctls:
         list(sysctls.bring(str(file), str(before), dry_run=True))
         assert not before.exists() and forward.read_text().strip() == "0"
         list(sysctls.bring(str(file), str(before)))
-        assert before.read_text() == "net/ipv4/ip_forward=0\n" and forward.read_text().strip() == "1"
+        assert before.read_text() == sysctls.HEAD + "net/ipv4/ip_forward=0\n" and forward.read_text().strip() == "1"
         assert list(sysctls.bring(str(file), str(before))) == []
-        before.write_text(form)
+        before.write_text(sysctls.HEAD + form)
         file.write_text("# off\n")
         assert list(sysctls.bring(str(file), str(before))) == ["net/ipv4/ip_forward is 0 now instead of 1"]
         assert not before.exists()
@@ -358,4 +371,21 @@ class TestSysctls:
         next(sysctls.bring(str(file), str(before)), None)
         assert (proc / "net/ipv4/ip_forward").read_text() == "1"
         list(sysctls.bring(str(file), str(before)))
-        assert before.read_text() == "net/ipv4/ip_forward=0\n"
+        assert before.read_text() == sysctls.HEAD + "net/ipv4/ip_forward=0\n"
+
+    def test_what_an_early_version_kept_and_did_not_set_is_left_alone(self, proc, directories):
+        """It kept the value where nothing was to be set; by now it is somebody else's, such as Docker's."""
+        file, before, forward = directories / "60.conf", directories / "before", proc / "net/ipv4/ip_forward"
+        file.write_text("# off\n")
+        before.write_text("net.ipv4.ip_forward = 0\n")
+        forward.write_text("1\n")
+        assert list(sysctls.bring(str(file), str(before), dry_run=True)) == [] and before.exists()
+        assert list(sysctls.bring(str(file), str(before))) == []
+        assert forward.read_text() == "1\n" and not before.exists()
+        # Where it is set, what that version kept is what comes back.
+        before.write_text("net.ipv4.ip_forward = 0\n")
+        file.write_text("net.ipv4.ip_forward = 1\n")
+        list(sysctls.bring(str(file), str(before)))
+        file.write_text("# off\n")
+        list(sysctls.bring(str(file), str(before)))
+        assert forward.read_text().strip() == "0" and not before.exists()

@@ -122,6 +122,12 @@ class Service:
     def _ddns(self, shown, outdated):
         """Why the name is to be published now."""
         told = loaded.told(loaded.DDNS)
+        if told and shown.get("ActiveState") == "activating" and not outdated and not loaded.differing(loaded.DDNS, told):
+            # The timer's run is under way: to wait for its end is no change.
+            if self.dry_run:
+                return ""
+            self._publish()
+            told, shown = loaded.told(loaded.DDNS), self.systemd.show(loaded.DDNS)
         if not told:
             return "it has not run yet"
         found = loaded.differing(loaded.DDNS, told)

@@ -6,6 +6,7 @@ import os
 from . import config, state
 
 ROOT = "/proc/sys"
+HEAD = "# What the kernel had before sitelink set it.\n"
 
 
 def wanted(path):
@@ -38,6 +39,11 @@ def bring(path, before=None, dry_run=False):
     """
     values = wanted(path)
     kept = wanted(before) if before else {}
+    if before and not _is_ours(before):
+        # Of an early version, which kept values that it did not change: to write those would undo somebody else's change.
+        kept = {name: value for name, value in kept.items() if name in values}
+        if not dry_run:
+            _keep(before, kept)
     if before:
         fresh = {name: _read(name) for name in values if name not in kept}
         if fresh and not dry_run:
@@ -55,9 +61,17 @@ def bring(path, before=None, dry_run=False):
         _keep(before, {name: value for name, value in kept.items() if name in values})
 
 
+def _is_ours(path):
+    try:
+        with open(path, encoding="utf-8") as file:
+            return file.readline() == HEAD
+    except OSError:
+        return False
+
+
 def _keep(path, values):
     if values:
-        state.write_text(path, "".join("%s=%s\n" % (name, value) for name, value in sorted(values.items())))
+        state.write_text(path, HEAD + "".join("%s=%s\n" % (name, value) for name, value in sorted(values.items())))
     elif os.path.exists(path):
         os.unlink(path)
 

@@ -71,6 +71,8 @@ def test_what_ansible_reads_rightly_is_right(inventory, data):
         "group_vars/webservers.yml",  # of another playbook
         "group_vars/ungrouped.yml",
         "files/ont.png",
+        "group_vars/all/backup.2024/old.yml",
+        "host_vars~/site-b.yml",
         "shenzhen.old",
     ],
 )
@@ -223,6 +225,7 @@ def test_a_list_that_ansible_takes_otherwise_is_told(inventory, hosts, words):
         "sites:\n  hosts:\n    site-a:\n    '1001': {}\n    site-[1:3]:\n  vars: {x: 1}\n  children:\n",
         "all:\n  children:\n    sites:\n      hosts:\n",
         "sites:\n",
+        "sites:\n  hosts: site-a\n",
         "plugin: ansible.builtin.constructed\ngroups: {sites: true}\n",
     ],
 )
@@ -264,6 +267,10 @@ def test_what_ansible_would_run_or_read_as_a_list_of_hosts_is_told(inventory, pa
         ("README.md", "superuser login\n"),
         ("vars_plugins/own.py", "#!/usr/bin/python3\n"),
         (".git/hooks/pre-commit", "#!/bin/sh\n"),
+        (".gitlab-ci.yml", "lint:\n  script: make\n"),
+        (".yamllint.yml", "rules: {comments: disable}\n"),
+        ("host_vars/README", "ansible_host: the address of the site\n"),
+        ("group_vars/all/README.txt", "ddns_token: from the provider's page\n"),
     ],
 )
 def test_what_may_lie_in_the_directory_of_an_inventory(inventory, path, data):
@@ -275,3 +282,22 @@ def test_a_list_in_a_directory_of_lists_is_looked_at_too(inventory):
     write(inventory / "hosts" / "site-b.yml", "sites:\n\thosts:\n")
     problem = the_problem(inventory)
     assert problem["unreadable"] and problem["file"] == "hosts/site-b.yml"
+
+
+@pytest.mark.parametrize("variable", ["ddns_token", "wireguard_mesh_secret"])
+@pytest.mark.parametrize("value", ["0123456701234567", "12:34:56"])
+def test_a_secret_that_yaml_reads_as_a_number_is_not_shown(inventory, variable, value):
+    write(inventory / B, f"{variable}: {value}\n")
+    message = the_problem(inventory)["message"]
+    assert value not in message and value.lstrip("0") not in message and "Put it into quotes." in message
+
+
+def test_a_link_to_nothing_is_none_of_our_files(inventory):
+    (inventory / "group_vars" / "all" / "notes.txt").symlink_to("nowhere")
+    assert problems(inventory) == []
+
+
+def test_a_list_of_hosts_on_the_command_line_has_no_files(inventory, monkeypatch):
+    write(inventory / "host_vars" / "nobody.yml", "wireguard_mesh_port: [\n")
+    monkeypatch.chdir(inventory)
+    assert problems("site-a,site-b,") == []

@@ -320,12 +320,18 @@ def test_what_is_unambiguous_is_taken(mesh, variable, value):
     [
         {"ansible_port": 2222},
         {"ansible_ssh_common_args": "-J jump.example.com"},
+        {"ansible_user": "me@root@10-b"},
         {"ansible_connection": "local"},
     ],
 )
 def test_one_address_may_lead_to_two_machines_on_two_ways(mesh, way):
     """A router with two ports; the same LAN behind two jump hosts; and nobody is reached where Ansible goes nowhere."""
     assert faults(mesh.spoil("site-b", ansible_host="172.16.0.1", **way)) == []
+
+
+def test_a_password_in_a_url_is_refused_and_not_shown(mesh):
+    text = message(mesh.spoil("site-b", ddns_endpoint="https://me:s3cret@api.example.com"))
+    assert text.startswith("site-b: ddns_endpoint must be one URL without a user") and "s3cret" not in text
 
 
 def test_nothing_is_said_of_lans_that_could_not_be_read(mesh):
@@ -409,6 +415,26 @@ def test_a_name_that_is_nearly_one_of_ours_is_told(mesh, name, meant):
 )
 def test_an_operators_own_variable_is_nobodys_slip(mesh, name):
     assert faults(mesh.spoil("site-b", **{name: "x"})) == []
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"tr069_common_ports": ["7547"], "tr069_firewall_allow": [{"protocol": "tcp", "ports": "{{ tr069_common_ports }}"}]},
+        {"ddns_token1": "x", "ddns_providers": [{"provider": "cloudflare", "token": "{{ ddns_token1 }}"}]},
+        {"watch_intervals": 9, "watch_interval": "{{ watch_intervals }}"},
+    ],
+    ids=lambda given: next(iter(given)),
+)
+def test_a_variable_that_a_template_names_is_the_operators(mesh, given):
+    class HostVars(dict):
+        def raw_get(self, name):
+            return {**self[name], **given}
+
+    name = next(iter(given))
+    mesh.spoil("site-b", **{name: given[name]})
+    found = build(HostVars(mesh))["problems"]
+    assert [problem for problem in found if problem["variable"] == name] == []
 
 
 def test_alidns_needs_its_id(mesh):
