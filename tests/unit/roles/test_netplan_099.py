@@ -8,13 +8,14 @@ put it into .cache/netplan-0.99.
 
 import itertools
 import json
-import pathlib
 import subprocess
 
 import pytest
 import yaml
 
-GENERATE = pathlib.Path(__file__).resolve().parents[3] / ".cache" / "netplan-0.99" / "generate"
+from nic_rendered import ROLE, ROOT, texts
+
+GENERATE = ROOT / ".cache" / "netplan-0.99" / "generate"
 REAL = pytest.mark.skipif(not GENERATE.exists(), reason="netplan 0.99: .cache/netplan-0.99/generate is not there")
 
 # Node types as libyaml names them; what else a scalar must be is said where it is more than a word.
@@ -99,9 +100,9 @@ def problems(text):
 
 
 @pytest.fixture(scope="module")
-def files(nic_texts):
+def files(tmp_path_factory):
     """The netplan file of every combination of options."""
-    return nic_texts("netplan.yaml.j2", [("netplan", case) for case in CASES])
+    return texts(tmp_path_factory.mktemp("nic"), "netplan.yaml.j2", [("netplan", case) for case in CASES])
 
 
 def test_every_file_holds_only_what_netplan_099_reads(files):
@@ -111,7 +112,7 @@ def test_every_file_holds_only_what_netplan_099_reads(files):
 
 def test_every_option_that_the_file_knows_is_among_these_cases():
     """A new option of the template would otherwise be in no case."""
-    template = (GENERATE.parents[2] / "roles/nic_dhcp/templates/netplan.yaml.j2").read_text()
+    template = (ROLE / "templates" / "netplan.yaml.j2").read_text()
     words = {word.strip("{}%()'\"") for word in template.split()}
     used = {word for word in words if word.startswith("nic_dhcp_")}
     assert used <= {key for case in CASES for key in case}, used

@@ -5,6 +5,8 @@ import configparser
 
 import pytest
 
+from nic_rendered import files, plans
+
 # Of src/network/networkd-network-gperf.gperf at v237, the sections that the files have. All of it holds up to 256 at least.
 KNOWN = {
     "Match": {"MACAddress", "Path", "Driver", "Type", "Name", "Host", "Virtualization", "KernelCommandLine", "Architecture"},
@@ -43,12 +45,12 @@ def read(text):
 
 
 @pytest.fixture(scope="module")
-def networks(nic_files):
+def networks(tmp_path_factory):
     """[(backend, variables, path, sections)] of all files that configure a NIC."""
     return [
         (*case, path, read(text))
-        for case, files in zip(CASES, nic_files(CASES), strict=True)
-        for path, text in files.items()
+        for case, plan in zip(CASES, plans(tmp_path_factory.mktemp("nic"), CASES), strict=True)
+        for path, text in files(plan).items()
         if path.startswith("/etc/systemd/network/") and (path.endswith(".network") or ".network.d/" in path)
     ]
 
