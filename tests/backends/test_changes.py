@@ -20,7 +20,7 @@ def configured(world):
 
 
 REVERT_AFTER = 40
-RESCUE = 60  # seconds that a network manager may take to start anew, on a machine with all the others
+RESCUE = 60  # seconds that a network manager may take to start anew; docs/*/nic.md name them
 
 
 def cut(world):
