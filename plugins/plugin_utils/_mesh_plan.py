@@ -185,7 +185,7 @@ _ROLE_READERS: dict[str, t.Callable[[t.Any], t.Any]] = {
         "[0-9a-fA-F][02468aceACE](:[0-9a-fA-F]{2}){5}", "the MAC address of one NIC, such as '02:69:01:02:03:04'"
     ),
     "nic_dhcp_client_id": validation.matching(
-        "mac|([0-9a-fA-F]{2}:)+[0-9a-fA-F]{2}", "mac, or bytes in hexadecimal such as '01:02:69:01:02:03:04'"
+        "mac|([0-9a-fA-F]{2}:){1,47}[0-9a-fA-F]{2}", "mac, or 2 to 48 bytes in hexadecimal such as '01:02:69:01:02:03:04'"
     ),
     "nic_dhcp_vendor_class": validation.matching("[A-Za-z0-9][A-Za-z0-9 ._:/+-]*", "letters, digits, blanks and ._:/+-"),
     "nic_dhcp_hostname": validation.matching(

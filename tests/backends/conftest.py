@@ -10,7 +10,7 @@ import pytest
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "lab"), str(ROOT / "molecule" / "shared")]
 
-from lab_stacks import STACKS, World, wanted
+from lab_stacks import MISSING, STACKS, World, wanted
 
 CHOSEN = wanted(STACKS)
 
@@ -29,6 +29,6 @@ def world(tmp_path_factory):
     return made
 
 
-@pytest.fixture(params=CHOSEN)
+@pytest.fixture(params=CHOSEN + [pytest.param(name, marks=pytest.mark.skip(reason=why)) for name, why in MISSING.items()])
 def site(world, request):
     return world.sites[request.param]

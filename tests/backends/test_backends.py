@@ -7,12 +7,11 @@ import re
 import time
 
 import pytest
-import yaml
 
 from sitelab import carrier, podman
 
 from conftest import ROOT
-from lab_stacks import BACKENDS, changed, result
+from lab_stacks import changed, result
 from lab_tests import lab
 
 # A forced renewal is what each backend calls so; the lease of the lab ends after 2 minutes and is renewed after one.
@@ -128,12 +127,6 @@ def happen(world, event):
         return site.snapshot(), site.lease()
 
     return world.attempt(look)
-
-
-def test_every_backend_of_the_role_is_tested():
-    specs = yaml.safe_load((ROOT / "roles/nic_dhcp/meta/argument_specs.yml").read_text())
-    choices = set(specs["argument_specs"]["main"]["options"]["nic_dhcp_backend"]["choices"])
-    assert BACKENDS | {"auto"} == choices
 
 
 PACKAGES = {
