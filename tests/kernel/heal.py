@@ -37,12 +37,16 @@ PORTAL = "10.99.99.99"  # where a captive portal says that every name leads
 APART = (0.3, 2, 7)  # seconds between two renumberings
 WATCHED = 30  # seconds in which nobody may take a live peer for dead
 
-# What a daemon asks of systemd, which is not here: the unit of an interface counts as active, and can be restarted.
+# What a daemon asks of systemd, which is not here: the unit of an interface that was started counts as active, and can be
+# restarted. $here/INTERFACE says where its file is.
 SYSTEMCTL = """#!/bin/sh
-here=${0%/*}
+here=${0%/*} unit=
+for unit; do :; done
+unit=${unit#wg-quick@}
+unit=${unit%.service}
 case $1 in
-  show) echo ActiveState=active; echo Job=0 ;;
-  restart) name=${3#wg-quick@}; wg-quick up "$(cat "$here/${name%.service}")" >/dev/null 2>&1 & ;;
+  show) if [ -e "$here/$unit" ]; then echo ActiveState=active; else echo ActiveState=inactive; fi; echo Job=0 ;;
+  restart) wg-quick up "$(cat "$here/$unit")" >/dev/null 2>&1 & ;;
 esac
 """
 
@@ -151,12 +155,18 @@ class Site:
         else:
             self.daemons = [self.ns.begin("gateway", "eth1"), self.ns.begin("mesh", self.wg)]
             self.ns.sh(up)
+            self.unit().write_text(f"{self.ns.place('wireguard')}/{self.wg}.conf")
+
+    def unit(self):
+        """Is there while wg-quick@.service would be active."""
+        return self.carrier.commands / self.wg
 
     def stop(self):
         """As a power cut leaves it: what is on the disk is left."""
         for daemon in self.daemons:
             self.ns.end(daemon)
         self.daemons = []
+        self.unit().unlink(missing_ok=True)
         self.kill("wg-quick", "wg", "sleep")
         self.ns.sh(
             f"ip link del {self.wg} || true; rm -f {self.ns.place('run_dir')}/*.json; ip route flush table 305 || true;"
@@ -574,7 +584,7 @@ def main():
         for place in places:
             place.mkdir()
         lab = Carrier(places[0], options.article)
-        lab.in_kernel = not probe.returncode
+        lab.in_kernel, lab.commands = not probe.returncode, pathlib.Path(directory, "bin")
         far = connect_far() if options.far else None
         if far:
             days = (far.clock() - time.time()) / 86400
@@ -583,13 +593,10 @@ def main():
             Site(place, place.name, number, lab, far if place.name == "c" else None)
             for number, place in enumerate(places[1:], 1)
         ]
-        commands = pathlib.Path(directory, "bin")
-        commands.mkdir()
-        (commands / "systemctl").write_text(SYSTEMCTL)
-        (commands / "systemctl").chmod(0o755)
-        for site in sites:
-            (commands / site.wg).write_text(f"{site.ns.place('wireguard')}/{site.wg}.conf")
-        os.environ["PATH"] = f"{commands}:{os.environ['PATH']}"
+        lab.commands.mkdir()
+        (lab.commands / "systemctl").write_text(SYSTEMCTL)
+        (lab.commands / "systemctl").chmod(0o755)
+        os.environ["PATH"] = f"{lab.commands}:{os.environ['PATH']}"
         try:
             for site in sites:
                 site.renumber()
