@@ -451,6 +451,19 @@ def test_a_wiped_configuration_file_is_not_applied(pair):
     wait_for(lambda: not a.status()["reason"])
 
 
+@pytest.mark.parametrize("line", ["", "Table = 305"])
+def test_a_configuration_file_that_lets_wg_quick_make_routes_is_named(pair, line):
+    a, b = pair
+    a.ns.write(a.wg + ".conf", a.conf(a.peers).replace("Table = off", line), 0o600)
+    a.daemon.send_signal(signal.SIGHUP)
+    word = line.partition(" = ")[2] or "auto"
+    wait_for(lambda: "%s.conf says Table = %s instead of off" % (a.wg, word) in a.status()["reason"])
+    assert a.reaches(b)
+    a.install(a.peers)
+    a.daemon.send_signal(signal.SIGHUP)
+    wait_for(lambda: not a.status()["reason"])
+
+
 def test_kill_and_restart_touch_no_tunnel(pair):
     a, b = pair
     wait_for(lambda: a.alive("site-b"))
