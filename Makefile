@@ -19,8 +19,9 @@ test:            ## the gate: what every change must pass; `make test PARTS="lin
 test-all:        ## the gate and every long test, part by part, as before a release (two hours)
 	@scripts/test all
 
-test-kernel:     ## by hand: healing on a real kernel's WireGuard, in qemu (an hour); `make test-kernel RUNS=5`
-	@scripts/setup && scripts/kernel --runs $(or $(RUNS),3) && scripts/kernel --clocks --runs $(or $(RUNS),3) one two all
+test-kernel:     ## by hand: healing on a real kernel's WireGuard, in qemu (five hours); `make test-kernel RUNS=3` (two)
+	@scripts/setup && scripts/kernel --runs $(or $(RUNS),20) && scripts/kernel --article --runs 3 && \
+	scripts/kernel --clocks --runs $(or $(RUNS),5) one two all
 
 lint:            ## one part of the tests
 	@scripts/test lint

@@ -182,11 +182,12 @@ def test_stale_foreign_and_doubled_entries():
     own_rule = state.rules[0]._replace(dst="10.1.0.0/16")
     nameless = state.rules[0]._replace(dst="10.2.0.0/16", protocol=None)  # a kernel that keeps no protocol of rules
     foreign_rule = state.rules[0]._replace(dst="10.3.0.0/16", protocol=3)
-    trap = netlink.Rule(99, "0.0.0.0/0", "0.0.0.0/0", 0x131, 0xFFFFFFFF, 305, 3, 1, ((-1, b"x"),))
+    trap = netlink.Rule(99, "0.0.0.0/0", "0.0.0.0/0", 0x132, 0xFFFFFFFF, 305, 3, 1, netlink.NOT)
     elsewhere = trap._replace(table=51820)
     native = state.rules[1]._replace(protocol=4)
     rules = [native, own_rule, nameless, foreign_rule, trap, elsewhere, state.rules[2], state.rules[2]]
-    view = gateway.compare(CFG, state, [second_default, own_stale, foreign_route, state.backstop], rules)
+    routes = [second_default, own_stale, foreign_route, state.backstop]
+    view = gateway.compare(CFG, state, routes, rules, state.route.oif)
     assert view.missing_routes == [state.route]
     assert view.stale_routes == [second_default, own_stale]
     assert view.missing_rules == [state.rules[0], state.rules[3]]
@@ -195,6 +196,33 @@ def test_stale_foreign_and_doubled_entries():
     assert "10.77.0.0/16 via 10.23.64.1" in view.faults[0]
     assert "pref 305 from all to 10.3.0.0/16 fwmark 0x131 lookup 305" in view.faults[1]
     assert "pref 99 not from all" in view.faults[2]
+
+
+@pytest.mark.parametrize("address", [["10.23.70.9/20"], []], ids=["", "without a lease"])
+@pytest.mark.parametrize("dst", ["10.77.0.0/16", "11.0.0.0/8", "8.0.0.0/6", "10.23.64.9/32", "0.0.0.0/0"])
+def test_what_would_lead_packets_to_the_underlay_out_of_anything_else_goes(address, dst):
+    state = wanted(*address)
+    nic = 7
+    astray = wanted("10.23.70.9/20").route._replace(dst=dst, gateway=None, oif=nic + 1, metric=9, protocol=3)
+    view = gateway.compare(CFG, state, [astray], [], nic)
+    assert view.stale_routes == [astray] and view.faults == []
+    for other in (
+        astray._replace(oif=nic),
+        astray._replace(dst="192.168.11.2/32"),
+        astray._replace(type=netlink.UNREACHABLE, oif=None),
+    ):
+        view = gateway.compare(CFG, state, [other], [], nic)
+        assert view.stale_routes == [] and len(view.faults) == 1
+
+
+def test_wg_quicks_rule_for_the_whole_internet_goes_and_the_like_of_it_is_named():
+    state = wanted("10.23.70.9/20")
+    trap = netlink.Rule(32765, "0.0.0.0/0", "0.0.0.0/0", 0x131, 0xFFFFFFFF, 305, 3, 1, netlink.NOT)
+    assert gateway.compare(CFG, state, [], [trap], 7).stale_rules == [trap]
+    for other in (trap._replace(extra=()), trap._replace(mark=0x132), trap._replace(dst="192.168.9.0/24")):
+        view = gateway.compare(CFG, state, [], [other], 7)
+        assert view.stale_rules == [] and len(view.faults) == 1
+    assert gateway.compare(CFG, state, [], [trap._replace(table=51820)], 7).stale_rules == []
 
 
 def test_a_refusing_kernel_does_not_stop_the_other_steps():

@@ -3,6 +3,7 @@
 
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -309,7 +310,15 @@ def test_who_keeps_taking_our_rule_away_is_named_and_given_way(site, daemon):
     site.sh("ip addr add 10.23.64.5/20 dev eth1")
     wait_for(lambda: state(site)["state"] == "ok")
     thief = subprocess.Popen(
-        ["ip", "netns", "exec", site.name, "sh", "-c", "while :; do ip rule del pref 305 fwmark 0x131 2>/dev/null; done"]
+        [
+            "ip",
+            "netns",
+            "exec",
+            site.name,
+            "sh",
+            "-c",
+            "while :; do ip rule del pref 305 fwmark 0x131 2>/dev/null; done",
+        ]
     )
     try:
         wait_for(lambda: "takes away again and again" in state(site)["reason"])
@@ -421,17 +430,61 @@ def test_stop_and_kill_leave_the_kill_switch_and_remove_takes_it_away(site, daem
 def test_what_others_put_there_is_reported_and_left(site, daemon):
     site.sh("ip addr add 10.23.64.5/20 dev eth1")
     wait_for(lambda: "via 10.23.64.1" in ask(site))
-    # what wg-quick does with 0.0.0.0/0 and without Table = off
-    site.sh("ip rule add not fwmark 0x131 lookup 305 pref 99")
+    site.sh("ip rule add to 11.0.0.0/8 lookup 305 pref 99")
     wait_for(lambda: "pref 99" in state(site)["reason"])
-    assert "pref 99 not from all fwmark 0x131 lookup 305" in state(site)["reason"]
+    assert "pref 99 from all to 11.0.0.0/8 lookup 305" in state(site)["reason"]
     assert "99:" in site.sh("ip rule")
-    site.sh("ip rule del pref 99; ip route add 10.77.0.0/16 dev eth0 table 305")
-    wait_for(lambda: "10.77.0.0/16 dev eth0" in state(site)["reason"])
-    site.sh("ip route del 10.77.0.0/16 table 305")
+    site.sh("ip rule del pref 99; ip route add 192.168.77.0/24 dev eth0 table 305")
+    wait_for(lambda: "192.168.77.0/24 dev eth0" in state(site)["reason"])
+    site.sh("ip route del 192.168.77.0/24 table 305")
     wait_for(lambda: state(site)["state"] == "ok")
     site.sh("ip rule add pref 99 fwmark 0x131 lookup main")
     wait_for(lambda: "would leave by eth0" in state(site)["reason"])
+
+
+@pytest.mark.parametrize("leased", [True, False], ids=["", "without a lease"])
+@pytest.mark.parametrize("prefix", ["10.77.0.0/16", "default metric 7", "default"])
+def test_no_other_route_of_the_table_takes_marked_packets_away(site, daemon, prefix, leased):
+    """What wg-quick does with a LAN in 10.x, or with 0.0.0.0/0, where wg0.conf says Table = 305."""
+    if leased:
+        site.sh("ip addr add 10.23.64.5/20 dev eth1")
+        wait_for(lambda: "via 10.23.64.1" in ask(site))
+    before = routes(site)
+    site.sh("ip route replace %s dev eth0 table 305" % prefix)
+    wait_for(lambda: routes(site) == before)
+    assert "eth0" not in ask(site)
+    wait_for(lambda: state(site)["state"] == ("ok" if leased else "fault"))
+
+
+@pytest.mark.parametrize("leased", [True, False], ids=["", "without a lease"])
+def test_the_internet_is_not_led_into_the_table_by_a_wg_quick_without_table_off(net, site, daemon, leased):
+    """A real wg-quick, with our mark and a peer that has 0.0.0.0/0: without this, all that is not marked goes to the carrier."""
+    for tool in ("wg-quick", "wireguard-go"):
+        if shutil.which(tool) is None:
+            pytest.skip("needs %s" % tool)
+    if leased:
+        site.sh("ip addr add 10.23.64.5/20 dev eth1")
+        wait_for(lambda: "via 10.23.64.1" in ask(site))
+    before = rules(site), routes(site)
+    name = "slt%dq" % (os.getpid() % 1000000)
+    keys = site.sh("wg genkey; wg genkey | wg pubkey").split()
+    site.write(
+        name + ".conf",
+        "[Interface]\nPrivateKey = %s\nFwMark = 0x131\n[Peer]\nPublicKey = %s\nAllowedIPs = 0.0.0.0/0\n" % tuple(keys),
+        0o600,
+    )
+    try:
+        said = site.sh("wg-quick up %s/%s.conf 2>&1" % (site.wireguard, name), check=False)
+        assert "fwmark 305" in said or "File exists" in said, said
+        wait_for(
+            lambda: (rules(site), routes(site)) == before, lambda: said + site.sh("ip rule; ip route show table 305")
+        )
+        assert "dev eth0" in ask(site, mark=0, address="198.51.100.7")
+        assert "eth0" not in ask(site) and name not in ask(site)
+    finally:
+        site.sh("ip link del %s" % name, check=False)
+        site.sh("while ip rule del table main suppress_prefixlength 0 2>/dev/null; do :; done")
+        os.unlink(os.path.join(site.wireguard, name + ".conf"))
 
 
 class TestTheCheckBeforeTheStart:

@@ -262,7 +262,9 @@ def test_a_plan_that_nobody_told_the_daemon_of_is_named_until_it_is_told(pair):
     assert outdated(a) == []
     a.ns.write("mesh-%s.json" % a.wg, dict(plan, keepalive=24))
     assert outdated(a) == [(unit, [path])]
-    assert any(fault["layer"] == "mesh" and "sitelink service " + unit in fault["message"] for fault in a.ns.status()["faults"])
+    assert any(
+        fault["layer"] == "mesh" and "sitelink service " + unit in fault["message"] for fault in a.ns.status()["faults"]
+    )
     a.daemon.send_signal(signal.SIGHUP)
     wait_for(lambda: outdated(a) == [])
     a.ns.write("mesh-%s.json" % a.wg, "{")
@@ -302,6 +304,21 @@ def test_changed_files_are_applied_without_touching_the_tunnel(pair):
     wait_for(lambda: new["key"] in a.dump())
     wait_for(lambda: "192.168.11.77" not in a.ns.sh("ip addr") and a.overlay in a.ns.sh("ip addr"))
     assert a.reaches(b)
+
+
+def test_a_peer_that_was_removed_and_is_nothing_but_an_endpoint_is_made_whole(pair):
+    """What remains where somebody removes a peer between the daemon's look and its setting an endpoint."""
+    a, b = pair
+    wait_for(lambda: a.alive("site-b") and b.alive("site-a"))
+    before = a.dump()[b.public]
+    begun = len(a.log())
+    assert before[1] != "(none)" and before[3] != "(none)"
+    wg("set", a.wg, "peer", b.public, "remove", "peer", b.public, "endpoint", before[2], "persistent-keepalive", "25")
+    wait_for(lambda: a.dump()[b.public][1:4:2] == before[1:4:2])  # its preshared key and its allowed IPs
+    assert "site-b was removed from %s by hand; it is put back" % a.wg in a.log()[begun:]
+    wait_for(lambda: a.hears(b) and b.hears(a))
+    a.looks_again(3)
+    assert a.log()[begun:].count("put back") == 1
 
 
 def test_an_overlay_of_both_kinds(pair):
@@ -429,6 +446,19 @@ def test_a_wiped_configuration_file_is_not_applied(pair):
         wait_for(lambda: a.status()["reason"])
         assert len(a.dump()) == 3 and a.reaches(b)
         assert "short" not in a.status()["reason"]
+    a.install(a.peers)
+    a.daemon.send_signal(signal.SIGHUP)
+    wait_for(lambda: not a.status()["reason"])
+
+
+@pytest.mark.parametrize("line", ["", "Table = 305"])
+def test_a_configuration_file_that_lets_wg_quick_make_routes_is_named(pair, line):
+    a, b = pair
+    a.ns.write(a.wg + ".conf", a.conf(a.peers).replace("Table = off", line), 0o600)
+    a.daemon.send_signal(signal.SIGHUP)
+    word = line.partition(" = ")[2] or "auto"
+    wait_for(lambda: "%s.conf says Table = %s instead of off" % (a.wg, word) in a.status()["reason"])
+    assert a.reaches(b)
     a.install(a.peers)
     a.daemon.send_signal(signal.SIGHUP)
     wait_for(lambda: not a.status()["reason"])

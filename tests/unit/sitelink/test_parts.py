@@ -2,6 +2,7 @@
 """The small parts: configuration, state files, log, loop, notification, lookups, echo requests, command line."""
 
 import collections
+import contextlib
 import json
 import os
 import signal
@@ -163,6 +164,34 @@ class TestLoop:
         assert seen == ["first", "second", b"data", "HUP"]
         one.close()
         other.close()
+
+    def test_a_loop_that_hangs_gives_no_sign_of_life(self, tmp_path, monkeypatch, request):
+        """Only the loop itself may say that it lives: systemd ends and starts anew who does not (WatchdogSec)."""
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+            manager.bind(str(tmp_path / "notify"))
+            manager.settimeout(LIMIT)
+            monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+            monkeypatch.setenv("WATCHDOG_USEC", "30000")  # a sign of life every 10 ms
+            monkeypatch.delenv("WATCHDOG_PID", raising=False)
+            running_loop = request.getfixturevalue("running_loop")
+            heard = []
+
+            def hang():
+                manager.setblocking(False)
+                with contextlib.suppress(BlockingIOError):
+                    while True:
+                        heard.append(manager.recv(99))
+                time.sleep(1)  # the span in which a hundred would come: no wait for anything
+                with pytest.raises(BlockingIOError):
+                    manager.recv(99)
+                manager.settimeout(LIMIT)
+                heard.append("hung")
+                running_loop.after(0.05, running_loop.stop)
+
+            running_loop.after(0.05, hang)
+            running_loop.run()
+            assert heard[0] == b"WATCHDOG=1" and heard[-1] == "hung"
+            assert manager.recv(99) == b"WATCHDOG=1"
 
     def test_every(self, running_loop):
         ticks = []

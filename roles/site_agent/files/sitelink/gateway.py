@@ -16,9 +16,10 @@ ARP is taken; where none does, that is reported.
 The rules and the unreachable route have the protocol "kernel", since systemd-networkd, which removes what it does not know
 when it starts or reconfigures a link, leaves only that alone; without it marked packets leave by the broadband in between.
 
-Entries of ours (protocol 131 or "kernel") that are no longer wanted are removed. So is a second default of metric 0 in T, which
-would take the place of ours. Whatever else stands in T or leads there was put there by somebody for some reason: it is
-reported as a fault and left alone.
+Entries of ours (protocol 131 or "kernel") that are no longer wanted are removed. So is what would make T carry anything else:
+a second default of metric 0, a route to the underlay by anything but the NIC, and the rule `not fwmark M lookup T`, by which
+wg-quick sends the whole internet into T where its file has M and a peer with 0.0.0.0/0, but no `Table = off`. Whatever else
+stands in T or leads there was put there by somebody for some reason: it is reported as a fault and left alone.
 
 Stopping the daemon leaves everything in place. Only remove() takes it away.
 """
@@ -38,7 +39,9 @@ HELD = netlink.PROTOCOL_KERNEL  # of what must not go even for a moment
 OWN = (config.PROTOCOL, HELD)  # the kernel itself puts nothing into a table with a number like ours
 RETRY_SECONDS = 1  # after the kernel refused something
 LOOKS = (0.1, 0.5, 1.5, 4)  # seconds after a change; the kernel asks three times, once a second
-PROOF_SECONDS = 5  # from one question to the gateway to the next: with PROOF_LOOK, one that falls silent is known within 10 s
+PROOF_SECONDS = (
+    5  # from one question to the gateway to the next: with PROOF_LOOK, one that falls silent is known within 10 s
+)
 PROOF_LOOK = 3.5
 # Something else takes an entry of ours away again and again: so many times in so many seconds. Then only each second, and
 # more and more rarely, is it put back; each time would cost the other one a turn too, and both of them a core.
@@ -148,15 +151,30 @@ def desired(cfg, link, addresses, links=(), leased=None, prefer=None):
     return Wanted(found, gateway, route, backstop, rules, reason, layer, candidates)
 
 
-def compare(cfg, wanted, routes, rules):
-    """Hold the routes of the table and all rules of the host against what is wanted. Returns a View."""
+def _leads_astray(cfg, route, index):
+    """Whether a route of the table takes packets to the underlay somewhere else; index: of the NIC, None without one."""
+    if route.protocol in OWN or (route.dst, route.metric, route.tos) == ("0.0.0.0/0", 0, 0):
+        return True
+    if route.type != netlink.UNICAST or route.oif == index:
+        return False
+    return any(ipaddress.IPv4Network(route.dst).overlaps(network) for network in cfg.networks)
+
+
+def _is_wg_quicks(cfg, rule):
+    """Whether it is wg-quick's `not fwmark M lookup T`."""
+    whole = (rule.src, rule.dst) == ("0.0.0.0/0", "0.0.0.0/0")
+    return whole and (rule.table, rule.mark, rule.extra) == (cfg.table, cfg.fwmark, netlink.NOT)
+
+
+def compare(cfg, wanted, routes, rules, index=None):
+    """Hold the routes of the table and all rules of the host against what is wanted. Returns a View. index: of the NIC."""
     wanted_routes = [item for item in (wanted.backstop, wanted.route) if item is not None]
     missing_routes = [item for item in wanted_routes if not any(same_route(item, other) for other in routes)]
     stale_routes, faults = [], []
     for item in routes:
         if any(same_route(item, other) for other in wanted_routes):
             continue
-        if item.protocol in OWN or (item.dst, item.metric, item.tos) == ("0.0.0.0/0", 0, 0):
+        if _leads_astray(cfg, item, index):
             stale_routes.append(item)
         else:
             faults.append(
@@ -171,7 +189,7 @@ def compare(cfg, wanted, routes, rules):
             seen.add(plain)  # whoever put it there, for instance systemd-networkd natively
             missing_rules = [other for other in missing_rules if other._replace(protocol=None) != plain]
         elif item.table == cfg.table:
-            if item.priority == cfg.priority and item.protocol in (None,) + OWN:
+            if (item.priority == cfg.priority and item.protocol in (None,) + OWN) or _is_wg_quicks(cfg, item):
                 stale_rules.append(item)
             elif plain not in seen:
                 faults.append(
@@ -189,7 +207,7 @@ def inspect(kernel, cfg, leased=None, prefer=None):
         wanted = desired(cfg, None, [], kernel.links())
     else:
         wanted = desired(cfg, link, kernel.addresses(link.index), (), leased, prefer)
-    view = compare(cfg, wanted, kernel.routes(cfg.table), kernel.rules())
+    view = compare(cfg, wanted, kernel.routes(cfg.table), kernel.rules(), None if link is None else link.index)
     if view.missing_routes or view.missing_rules:
         return view
     for network in cfg.networks:  # the proof: where the kernel would send a marked packet
@@ -244,7 +262,9 @@ def reconcile(kernel, cfg, leased=None, prefer=None, missed=None):
         if not (view.missing_routes or view.missing_rules or view.stale_routes or view.stale_rules):
             return view, []
         if missed is not None:
-            missed += [describe_rule(item) for item in view.missing_rules] + [describe_route(item) for item in view.missing_routes]
+            missed += [describe_rule(item) for item in view.missing_rules] + [
+                describe_route(item) for item in view.missing_routes
+            ]
         errors = apply(kernel, view)
         if errors:
             break

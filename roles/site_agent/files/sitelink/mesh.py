@@ -390,6 +390,7 @@ class Daemon:
             self.hurry()
         if wanted or due or heard:
             self.poll()  # the message came from where WireGuard has its sender now: learn that, then answer
+            known = self.peers.by_address  # a silent peer with two keys may have got the other one's turn
         for sender, addresses in wanted:
             if addresses is None:
                 keys = self.peers.news(now)

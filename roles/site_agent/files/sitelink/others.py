@@ -27,8 +27,15 @@ def _in_kernel(kernel, cfg):
         # On our own NIC it is the article's, which the daemon replaces.
         if route.protocol not in gateway.OWN and (link is None or route.oif != link.index):
             found.append(
-                "table %d holds a default route that is not sitelink's: %s; remove it with ip route del, or set another "
+                "table %d holds a route that is not sitelink's: %s; remove it with ip route del, or set another "
                 "tr069_table" % (cfg.table, gateway.describe_route(route))
+            )
+    for rule in view.stale_rules:
+        if rule.priority != cfg.priority:  # the daemon would take it away from whoever made it
+            found.append(
+                "a rule that is not sitelink's leads into table %d: %s; remove it with ip rule del, or set another "
+                "tr069_table (wg-quick takes a FwMark's number as a table unless its file says Table = off)"
+                % (cfg.table, gateway.describe_rule(rule))
             )
     for rule in kernel.rules():
         if rule.table == cfg.table or rule.protocol in gateway.OWN:

@@ -75,6 +75,11 @@ def reconcile(kernel, plan, link, handover, exit_address=None):
         files = load_conf(plan, exit_address)
     except wg.ConfError as error:
         return [str(error)], peer_faults, None
+    if files.table != "off":
+        faults.append(
+            "%s says Table = %s instead of off, so wg-quick may put routes of its own beside those of this site; run the "
+            "playbook again" % (config.wireguard_path(plan.interface), files.table)
+        )
     device = wg.show(plan.interface)
     handover.settle(plan, files, device)
     cfg, conf = handover.plan_in_use(plan), handover.conf_in_use(plan, files)
@@ -194,7 +199,8 @@ def overlaps(kernel, cfg):
                 found.append(
                     "%s: wireguard_mesh_network: the overlay %s overlaps %s, to which this site is connected by %s, and would cut it "
                     "off; write another prefix in group_vars/all, one that no LAN and no virtual network of a site has, and addresses "
-                    "of it in the host_vars of all sites" % (cfg.site, overlay, route.dst, names.get(route.oif, "a NIC"))
+                    "of it in the host_vars of all sites"
+                    % (cfg.site, overlay, route.dst, names.get(route.oif, "a NIC"))
                 )
     for network, peer in wanted_prefixes(cfg, cfg.addresses).items():
         real = [route for route in others if not VIRTUAL.match(names.get(route.oif, ""))]

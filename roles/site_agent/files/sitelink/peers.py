@@ -217,6 +217,10 @@ class Peers:
         changes = Changes()
         for key, state in self.states.items():
             running = device.peers.get(key)
+            if running is not None and state.plan.allowed_ips and not running.allowed_ips:
+                # `wg set` knows no "only if it is there": set for a peer that somebody removed within a millisecond before,
+                # an endpoint makes one that is nothing but an endpoint.
+                running = None
             was_alive, before = state.alive, state.endpoint
             first = state.rx is None and state.since is not None  # restored: the daemon was away, not the tunnel
             state.present = running is not None

@@ -24,10 +24,11 @@ class ConfError(Exception):
 class Device:
     """A device as it is (wg show) or as it should be (wg0.conf). Holds secrets: has no readable form."""
 
-    __slots__ = ("private_key", "public_key", "port", "fwmark", "addresses", "mtu", "peers")
+    __slots__ = ("private_key", "public_key", "port", "fwmark", "addresses", "mtu", "table", "peers")
 
     def __init__(self):
         self.private_key = self.public_key = self.port = self.mtu = None
+        self.table = "auto"  # wg-quick's, only from a file
         self.fwmark = 0
         self.addresses = []  # "192.168.11.1/24", only from a file
         self.peers = {}  # by public key
@@ -260,6 +261,8 @@ def _interface_setting(conf, name, value):
         conf.fwmark = _mark(value)
     elif name == "mtu":
         conf.mtu = int(value)
+    elif name == "table":
+        conf.table = value
     elif name == "address":
         conf.addresses += [str(ipaddress.ip_interface(item)) for item in _items(value)]
 

@@ -1,0 +1,279 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the mesh daemon makes of messages and of answers of DNS, honest and not. The device and the network are of straw."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from test_peers import A, B, C, D, Mesh, plan
+
+from sitelink import dns, mesh, tell
+
+PHONE = "192.168.11.9"
+ASK, ANSWER = tell.build(tell.ASK)[0], tell.build(tell.ANSWER)[0]
+
+
+class Wire:
+    """The socket of a Post."""
+
+    def __init__(self):
+        self.waiting, self.sent = [], []
+
+    def recvfrom(self, size):
+        if not self.waiting:
+            raise BlockingIOError
+        data, sender = self.waiting.pop(0)
+        return data[:size], sender
+
+    def sendto(self, data, address):
+        self.sent.append((data, address))
+
+
+class Keys:
+    """A handover with nothing to hand over."""
+
+    @staticmethod
+    def pending(peer):
+        return False
+
+    @staticmethod
+    def knows(*about):
+        return False
+
+
+class Daemon(mesh.Daemon):
+    """site-a with a live site-b and site-c, a dead site-d and a phone."""
+
+    def __init__(self):
+        self.mesh = Mesh(plan("b"), plan("c"), plan("d"), plan("phone", external=True)._replace(address=PHONE))
+        for name, address in (("b", "10.1.1.1"), ("c", "10.1.1.2"), ("phone", "10.1.1.9")):
+            self.mesh.bring_up(name, address)
+        self.cfg = self.plan = self.mesh.cfg
+        self.peers, self.conf, self.handover = self.mesh.peers, None, Keys()
+        self.limit = tell.Limit()
+        self.post = tell.Post.__new__(tell.Post)
+        self.wire = self.post.socket = Wire()
+        self.calls = []
+
+    def take(self, *packets):
+        """[(bytes, sender's address, its port)] arrive together. Returns what the daemon did for them."""
+        self.calls = []
+        self.wire.waiting = [(data, (address, port)) for data, address, port in packets]
+        while self.wire.waiting:
+            self.on_post()
+        return self.calls
+
+    def question(self, address):
+        return None
+
+    def poll(self):
+        self.calls.append("look")
+
+    def hurry(self):
+        self.calls.append("hurry")
+
+    def after_answer(self):
+        self.calls.append("after")
+
+    def set_endpoints(self, endpoints):
+        raise AssertionError("no message sets an endpoint")
+
+    def judged(self):
+        """What is believed of all peers."""
+        return {key: (state.alive, state.endpoint, state.source) for key, state in self.peers.states.items()}
+
+    def doubt(self, name="b"):
+        self.peers.moved(self.mesh.now)
+        return self.mesh.state(name)
+
+
+@pytest.fixture
+def daemon():
+    return Daemon()
+
+
+def test_who_asks_is_answered_once_and_nobody_else(daemon):
+    assert daemon.take((ASK, B, tell.PORT)) == []  # it costs no look at the device
+    assert daemon.wire.sent == [(ANSWER, (B, tell.PORT))]
+    assert len(ANSWER) <= len(ASK)  # nobody gets more out than he puts in
+
+
+def test_an_answer_of_a_suspect_peer_makes_us_look_and_proves_nothing_itself(daemon):
+    state = daemon.doubt()
+    assert daemon.take((ANSWER, B, tell.PORT)) == ["look"]
+    daemon.mesh.observe(0.5)
+    assert state.suspect is not None  # WireGuard has counted nothing: it may be of before
+    daemon.mesh.hear("b", handshake=False)
+    daemon.mesh.observe(0.1)
+    assert state.suspect is None and state.alive
+    assert daemon.wire.sent == []
+
+
+def test_answers_do_not_keep_a_suspect_peer_alive_that_wireguard_does_not_hear(daemon):
+    state = daemon.doubt()
+    for _ in range(20):
+        daemon.take((ANSWER, B, tell.PORT))
+        daemon.mesh.observe(0.1)
+    assert not state.alive
+
+
+@pytest.mark.parametrize("who", [B, D], ids=["alive", "dead"])
+def test_an_answer_that_nobody_waits_for_is_nothing(daemon, who):
+    before = daemon.judged()
+    assert daemon.take(*[(ANSWER, who, tell.PORT)] * 50) == []
+    assert daemon.judged() == before and daemon.wire.sent == []
+
+
+def test_an_answer_of_one_peer_is_none_of_another(daemon):
+    daemon.doubt("b")
+    daemon.mesh.state("c").suspect = None
+    assert daemon.take((ANSWER, C, tell.PORT)) == []
+
+
+@pytest.mark.parametrize(
+    "sender",
+    [(A, tell.PORT), ("192.168.11.77", tell.PORT), (PHONE, tell.PORT), ("10.1.1.1", tell.PORT), (B, 22000), (B, 0)],
+    ids=["ourselves", "unknown", "a client", "the underlay", "another port", "no port"],
+)
+@pytest.mark.parametrize("data", [ASK, ANSWER, tell.build(tell.MOVED)[0]], ids=["ask", "answer", "moved"])
+def test_who_may_not_speak_is_not_heard(daemon, sender, data):
+    daemon.doubt()
+    before = daemon.judged()
+    assert daemon.take((data,) + sender) == []
+    assert daemon.wire.sent == [] and daemon.judged() == before
+
+
+@pytest.mark.parametrize("size", [0, 1, 5, 7, 9, 904, 905, 1500, 65000])
+@pytest.mark.parametrize("data", [ASK, ANSWER], ids=["ask", "answer"])
+def test_truncated_and_oversized_ones_are_nothing(daemon, data, size):
+    daemon.doubt()
+    assert daemon.take(((data + bytes(size))[:size], B, tell.PORT)) == []
+    assert daemon.wire.sent == []
+
+
+@pytest.mark.parametrize("count", [1, 64, 65, 255])
+def test_an_ask_or_answer_that_claims_records_is_nothing(daemon, count):
+    daemon.doubt()
+    for data in (ASK, ANSWER):
+        for body in (b"", bytes(4 * count)):
+            assert daemon.take((data[:5] + bytes([count]) + body, B, tell.PORT)) == []
+    assert daemon.wire.sent == []
+
+
+def test_replayed_ones_cost_little_and_silence_nobody_else(daemon):
+    daemon.doubt()
+    calls = daemon.take(*[(data, B, tell.PORT) for data in (ASK, ANSWER) * 5000])
+    assert len(daemon.wire.sent) + calls.count("look") <= 50  # at most so many of one peer are heeded at once
+    assert {address for _, address in daemon.wire.sent} == {(B, tell.PORT)}
+    daemon.wire.sent = []
+    daemon.take((ASK, C, tell.PORT))
+    assert daemon.wire.sent == [(ANSWER, (C, tell.PORT))]
+
+
+@settings(max_examples=300)
+@given(
+    st.lists(
+        st.tuples(
+            st.one_of(
+                st.binary(max_size=1200),
+                st.builds(lambda head, tail: b"SLT1" + head + tail, st.binary(min_size=2, max_size=2), st.binary()),
+                st.sampled_from([ASK, ANSWER]),
+            ),
+            st.sampled_from([A, B, C, D, PHONE, "10.1.1.1", "0.0.0.0"]),
+            st.sampled_from([tell.PORT, 22000]),
+        ),
+        max_size=20,
+    )
+)
+def test_whatever_arrives_nobody_is_believed_more_or_less_for_it(packets):
+    daemon = Daemon()
+    before = daemon.judged()
+    daemon.take(*packets)
+    assert daemon.judged() == before
+    assert all(address in ((B, tell.PORT), (C, tell.PORT), (D, tell.PORT)) for _, address in daemon.wire.sent)
+
+
+def test_keys_that_change_while_the_device_is_looked_at_do_not_end_the_daemon(daemon):
+    """site-d is dead and has a new key in the files: the look after a question may turn to the other key."""
+    old = daemon.mesh.state("d").plan
+
+    def look():
+        peers = [peer._replace(public_key="key-new") if peer == old else peer for peer in daemon.cfg.peers]
+        daemon.cfg = daemon.cfg._replace(peers=peers)
+        daemon.peers.update(daemon.cfg)
+        daemon.calls.append("look")
+
+    daemon.poll = look
+    assert daemon.take((tell.build(tell.QUESTION, [D, C])[0], B, tell.PORT)) == ["look"]
+    told = [tell.parse(data) for data, address in daemon.wire.sent if address == (B, tell.PORT)]
+    assert [(kind, [record[0] for record in records]) for kind, records in told] == [(tell.TOLD, [C])]
+
+
+def found(*addresses, server="198.18.0.53"):
+    return dns.Answer(dns.FOUND, list(addresses), 5, False, None, (server, 53))
+
+
+def empty(outcome, server="198.18.0.53"):
+    return dns.Answer(outcome, [], 0, False, None, (server, 53))
+
+
+class TestAnswersOfDns:
+    """What other resolvers say of the name of a dead peer, site-d."""
+
+    def say(self, daemon, *answers, name="d"):
+        state = daemon.mesh.state(name)
+        state.busy, daemon.calls = True, []
+        daemon.on_answers(state, "site.lab.test", list(answers))
+        assert not state.busy and daemon.calls == ["after"]
+        return state
+
+    def test_addresses_of_all_resolvers_are_candidates_each_once(self, daemon):
+        state = self.say(daemon, found("10.2.2.2", "10.3.3.3"), empty(dns.TIMED_OUT), found("10.3.3.3"))
+        assert {item: each.source for item, each in state.candidates.items()} == {
+            "10.2.2.2:22000": "dns",
+            "10.3.3.3:22000": "dns",
+        }
+
+    @pytest.mark.parametrize(
+        "address", ["203.0.113.9", "127.0.0.1", "192.168.11.4", "0.0.0.0", "255.255.255.255", "10.7.7.7"]
+    )
+    def test_what_is_not_the_underlays_or_is_our_own_is_never_tried(self, daemon, address):
+        state = self.say(daemon, found(address))
+        assert state.candidates == {} and address in state.note
+
+    def test_a_portals_answer_leaves_what_worked_in_its_place(self, daemon):
+        daemon.mesh.silence("b")
+        state = daemon.mesh.state("b")
+        proven = next(iter(state.candidates))
+        self.say(daemon, found("10.99.99.99"), name="b")
+        assert proven in state.candidates and state.remembered[0] == proven
+        assert "10.99.99.99:22000" not in state.remembered
+        assert daemon.mesh.tries(10)[0][1] == proven
+
+    def test_who_lives_by_now_is_not_touched(self, daemon):
+        before = daemon.judged()
+        self.say(daemon, found("10.99.99.99"), name="b")
+        assert daemon.mesh.step(1).tries.get("key-b") is None and daemon.judged()["key-b"] == before["key-b"]
+
+    def test_a_resolver_that_takes_private_addresses_out_is_named(self, daemon):
+        state = self.say(daemon, empty(dns.NXDOMAIN), empty(dns.STRIPPED, "192.168.1.1"))
+        assert "the resolver 192.168.1.1 takes private addresses out" in state.note and "site.lab.test" in state.note
+
+    @pytest.mark.parametrize("outcome", [dns.NXDOMAIN, dns.NODATA, dns.TIMED_OUT, dns.MALFORMED, dns.TRUNCATED])
+    def test_nothing_is_nothing_and_what_was_known_stays(self, daemon, outcome):
+        self.say(daemon, found("10.2.2.2"))
+        state = self.say(daemon, empty(outcome))
+        assert list(state.candidates) == ["10.2.2.2:22000"]
+        assert self.say(daemon).candidates == state.candidates  # no resolver at all
+
+    @pytest.mark.parametrize("change", ["another endpoint", "no endpoint", "gone"])
+    def test_an_answer_to_a_question_of_an_older_plan_is_nothing(self, daemon, change):
+        state = daemon.mesh.state("d")
+        peers = [peer for peer in daemon.cfg.peers if peer.name != "d"]
+        if change != "gone":
+            peers.append(
+                state.plan._replace(endpoint=("other.lab.test", 22000) if change == "another endpoint" else None)
+            )
+        daemon.peers.update(daemon.cfg._replace(peers=peers))
+        state.busy = True
+        daemon.on_answers(state, "site.lab.test", [found("10.2.2.2")])
+        assert not state.busy and state.candidates == {}
