@@ -73,8 +73,8 @@ def settings(options: Mapping[str, t.Any], peers: Iterable[Mapping[str, t.Any]] 
     account = {key: options[key] for key in ("provider", "id", "token", "endpoint", "ttl", "line", "extra")}
     for family, variable in (("ipv4", "hostname"), ("ipv6", "ipv6_hostname")):
         if options[variable]:
-            entry = _Entry({**account, "name": options[variable], "family": family}, f"ddns_{variable}")
-            entries.append(entry.read(problems))
+            own = _Entry({**account, "name": options[variable], "family": family}, f"ddns_{variable}")
+            entries.append(own.read(problems))
     others = options["providers"]
     if isinstance(others, str) or not isinstance(others, (list, tuple)):
         problems.append(
@@ -103,7 +103,8 @@ def settings(options: Mapping[str, t.Any], peers: Iterable[Mapping[str, t.Any]] 
         "ipv4": read("ddns_interface", validation.interface, options["interface"]),
         "ipv6": read("ddns_ipv6_interface", validation.interface, options["ipv6_interface"]),
     }
-    names, providers = [], []
+    names: list[dict[str, t.Any]] = []
+    providers = []
     for entry in entries:
         if any(entry[key] is None for key in ("provider", "name", "family")):
             continue

@@ -12,8 +12,8 @@ import re
 import typing as t
 from collections.abc import Collection, Iterable, Iterator
 
+import ansible.constants as C
 import yaml
-from ansible import constants as C
 from ansible_collections.sitelink.tr069.plugins.plugin_utils import _specs
 from ansible_collections.sitelink.tr069.plugins.plugin_utils._validation import quote
 

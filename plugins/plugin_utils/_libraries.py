@@ -22,7 +22,7 @@ try:
     from netaddr.core import AddrFormatError
 except ImportError as exc:
     MISSING = str(exc)
-    X25519PrivateKey = SHA256 = HMAC = HKDF = INET_PTON = IPAddress = IPNetwork = None
+    X25519PrivateKey = SHA256 = HMAC = HKDF = INET_PTON = IPAddress = IPNetwork = None  # type: ignore[assignment, misc]
     AddrFormatError = ValueError
 else:
     MISSING = ""

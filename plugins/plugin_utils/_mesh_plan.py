@@ -275,7 +275,7 @@ class _Report:
 
     def problems(self) -> list[dict[str, str | None]]:
         """A shared variable's fault that every site has is one problem, without a site of its own."""
-        problems = []
+        problems: list[tuple[str | None, str, str]] = []
         # What such a site seems to lack may well stand in the file that could not be read.
         unread = {
             site for (variable, _predicate), sites in self._found.items() if variable == "hostvars" for site in sites
@@ -954,7 +954,7 @@ def _settings(sites: list[_Site]) -> dict[str, t.Any]:
         # Lists of networks are not hashable; their text is as good.
         texts = {name: _text(value) for name, value in values.items()}
         count = collections.Counter(texts.values())
-        usual = min(count, key=lambda text: (-count[text], text)) if count else None
+        usual = min(count, key=lambda text: (-count[text], text), default="")
         settings[variable] = next((value for name, value in values.items() if texts[name] == usual), None)
         for site in sites:
             if texts.get(site.name, usual) != usual:
@@ -1365,7 +1365,7 @@ def _check_secrets(sites: list[_Site], preshared_keys: bool, warnings: list[str]
         if site.get("wireguard_mesh_secret")
     }
     count = collections.Counter(digests[site.name] for site in sites if site.name in digests)
-    usual = max(count, key=lambda digest: count[digest]) if count else None  # of equals, the first site's
+    usual = max(count, key=lambda digest: count[digest], default=b"")  # of equals, the first site's
     for site in with_secret:
         _refuse_published(site, "wireguard_mesh_secret")
         if digests.get(site.name, usual) != usual:

@@ -275,9 +275,10 @@ class Page:
                 text = f"<td>{ago}</td><td>{html.escape(one)} → {html.escape(other)}</td>"
                 lines.append((since, f"{text}<td>{self.say('healed')} {seconds:.1f} s ({source})</td>"))
         for name, told in self.sites.items():
-            for item in told["status"]["firewall"] if told else []:
+            report = told["status"] if told else {"firewall": []}
+            for item in report["firewall"]:
                 for event in item["events"]:
-                    since = max(0.0, told["status"]["time"] - event["time"])
+                    since = max(0.0, report["time"] - event["time"])
                     lines.append(
                         (
                             since,

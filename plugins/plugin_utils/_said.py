@@ -5,9 +5,9 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.machinery
-import importlib.util
 import json
 import pathlib
+import types
 import typing as t
 from collections.abc import Mapping
 
@@ -25,7 +25,7 @@ def _text(path: pathlib.Path) -> dict[str, t.Any]:
     """TEXT of a module that is no plugin. By its path: the importer that Ansible has for collections takes each path in one for
     a package, and runpy asks it."""
     loader = importlib.machinery.SourceFileLoader(path.stem, str(path))
-    module = importlib.util.module_from_spec(importlib.util.spec_from_loader(path.stem, loader))
+    module = types.ModuleType(path.stem)
     loader.exec_module(module)
     return module.TEXT
 
@@ -64,7 +64,9 @@ def faults(sites: Mapping[str, dict | None], words: Mapping) -> list[Fault]:
     silent = {name: {"what": words[name]["page"]["unreachable"], "do": ""} for name in LANGUAGES}
     found: dict[tuple, Fault] = {}
     for name, told in sites.items():
-        said = [{"layer": "", "text": silent, "detail": ""}] if told is None else told["findings"]
+        said: list[dict[str, t.Any]] = (
+            [{"layer": "", "text": silent, "detail": ""}] if told is None else told["findings"]
+        )
         for item in said:
             fault = found.setdefault((item["layer"], item["text"]["en"]["what"]), Fault(item["layer"], item["text"]))
             fault.sites.append(name)

@@ -67,8 +67,8 @@ def _list(choices: list[str] | None) -> t.Callable[[t.Any], list[t.Any]]:
         if not isinstance(value, (list, tuple)):
             example = ", ".join(choices) if choices else "first, second"
             raise Fault(f"is {quote(value)}, which is not a list. Write one, such as [{example}].")
-        for item in value if choices else ():
-            if item not in choices:
+        for item in value:
+            if choices and item not in choices:
                 raise Fault(f"holds {quote(item)}, which is not known. Write some of {', '.join(choices)}, or [].")
         return list(value)
 
