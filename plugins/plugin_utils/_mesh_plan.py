@@ -407,7 +407,8 @@ class _Site:
 
 # What makes two connections to one address lead to two machines: a port of a router, a jump server's user, another way there.
 _WAYS = (
-    "ansible_connection", "ansible_user", "ansible_ssh_user", "ansible_port", "ansible_ssh_port", "ansible_ssh_args", "ansible_ssh_common_args", "ansible_ssh_extra_args",
+    "ansible_connection", "ansible_user", "ansible_ssh_user", "ansible_port", "ansible_ssh_port", "ansible_ssh_args",
+    "ansible_ssh_common_args", "ansible_ssh_extra_args",
 )  # fmt: skip
 
 

@@ -171,7 +171,7 @@ def _half_width(text: str) -> str:
     """What was probably meant by full-width or Chinese punctuation."""
     text = unicodedata.normalize("NFKC", text)
     visible = "".join(character for character in text if unicodedata.category(character) != "Cf")
-    return visible.strip(" \t“”‘’\"'").translate(_DOTS).rstrip(".")
+    return visible.strip(" \t\u201c\u201d\u2018\u2019\"'").translate(_DOTS).rstrip(".")
 
 
 def address(value: t.Any) -> IPAddress:
