@@ -42,3 +42,12 @@ def test_what_is_to_run_hangs_on_what_is_and_not_on_what_a_run_changed():
         lines = [line for line in path.read_text().splitlines() if not line.lstrip().startswith("#")]
         assert not [line for line in lines if "notify:" in line or "flush_handlers" in line], path
         assert str(path).endswith(allowed) or not [line for line in lines if " is changed" in line], path
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_no_input_of_a_command_is_taken_for_a_dictionary(path):
+    """Before 2.19 ansible-core reads text that begins like a dictionary or a list as one, and a program then gets Python's words for it."""
+    for found in mappings(yaml.load(path.read_text(), Loader)):
+        text = str(found.get("stdin", ""))
+        plain = text.startswith("{{") and "json" in text and "b64encode" not in text
+        assert not plain, f"{path}: a blank before {text}"
