@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The images of the sites, from Debian packages only: one for all roles, and some for what only one test needs."""
 
+import fcntl
 import functools
 import hashlib
 import io
@@ -111,8 +112,15 @@ def current(name: str = SUITE) -> bool:
 
 def build(name: str = SUITE, force: bool = False) -> None:
     """Build the image unless there is one by today's recipe. LabError with mmdebstrap's last words when that fails."""
-    if not force and current(name):
-        return
+    # Two lanes of the tests, or two checkouts, may need it at once.
+    with open(f"/run/lock/sitelink-image-{name}", "w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        if force or not current(name):
+            make(name)
+
+
+def make(name: str) -> None:
+    """Build the image. LabError with mmdebstrap's last words when that fails."""
     say(f"building the image {tag(name)} from Debian packages (about two minutes, once)")
     began = time.monotonic()
     debian = suite_of(name)
