@@ -110,6 +110,30 @@ def test_every_file_holds_only_what_netplan_099_reads(files):
     assert {text: problems(text) for text in files if problems(text)} == {}
 
 
+def test_every_file_takes_an_address_and_nothing_else(files):
+    for text, case in zip(files, CASES, strict=True):
+        network = yaml.safe_load(text)["network"]
+        assert set(network) <= {"version", *KINDS}  # a renderer here would hold for the NICs of all other files
+        devices = {**network["ethernets"], **network.get("vlans", {})}
+        tagged = "nic_dhcp_vlan_id" in case
+        assert len(devices) == (2 if tagged else 1)
+        for name, device in devices.items():
+            leases = not tagged or name in network["vlans"]
+            for key, wanted in {
+                "renderer": "networkd", "optional": True, "dhcp4": leases, "dhcp6": False, "accept-ra": False, "link-local": [],
+            }.items():  # fmt: skip
+                assert device[key] == wanted, (text, key)
+            assert "addresses" not in device and "routes" not in device
+            if not leases:
+                continue
+            overrides = device["dhcp4-overrides"]
+            wanted = dict.fromkeys([key for key in OVERRIDES if key.startswith("use-")], False)
+            assert {key: value for key, value in overrides.items() if key.startswith("use-")} == wanted, text
+            assert overrides["route-metric"] == 4096
+            assert overrides["send-hostname"] == ("nic_dhcp_hostname" in case)
+            assert overrides.get("hostname") == case.get("nic_dhcp_hostname")
+
+
 def test_every_option_that_the_file_knows_is_among_these_cases():
     """A new option of the template would otherwise be in no case."""
     template = (ROLE / "templates" / "netplan.yaml.j2").read_text()
