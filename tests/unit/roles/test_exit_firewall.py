@@ -6,42 +6,23 @@ import os
 import pathlib
 import shutil
 import socket
-import subprocess
 import sys
 
+import firewall_rendered
 import pytest
-import yaml
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 sys.path[:0] = [str(ROOT / "roles" / "site_agent" / "files"), str(ROOT / "tests" / "unit" / "sitelink")]
 
 from throwaway import LIMIT, Namespace, connect
 
-PLAY = f"""
-- hosts: sites
-  gather_facts: false
-  vars_files: [{ROOT}/roles/tr069_firewall/defaults/main.yml, {ROOT}/roles/tr069_firewall/vars/main.yml]
-  tasks:
-    - ansible.builtin.import_tasks: {ROOT}/roles/wireguard_mesh/tasks/preflight.yml
-    - ansible.builtin.template:
-        src: {ROOT}/roles/tr069_firewall/templates/firewall.nft.j2
-        dest: "{{{{ playbook_dir }}}}/{{{{ inventory_hostname }}}}.nft"
-        mode: "0600"
-"""
 INTERNET, NEIGHBOUR, CARRIER = "203.0.113.1", "172.20.0.9", "10.200.0.1"
 PORT = 80
 
 
 def site(number, **options):
-    return {
-        "ddns_hostname": f"site-{number}.example.com",
-        "ddns_token": "a-token-for-tests",
-        "wireguard_mesh_secret": "a-mesh-secret-for-tests-that-is-long-enough",
-        "wireguard_mesh_address": f"192.168.11.{number}",
-        "wireguard_mesh_lan_subnets": [f"192.168.{number}.0/24"],
-        "wireguard_mesh_lan_gateway": True,
-        **options,
-    }
+    lan = {"wireguard_mesh_lan_subnets": [f"192.168.{number}.0/24"], "wireguard_mesh_lan_gateway": True}
+    return firewall_rendered.site(number, **lan, **options)
 
 
 @pytest.fixture(scope="module")
@@ -55,14 +36,7 @@ def net(tmp_path_factory):
         "site-b": site(2, wireguard_mesh_exits=["site-a"], wireguard_mesh_exit_when="broadband_down"),
         "site-c": site(3),
     }
-    common = {
-        "ansible_connection": "local",
-        "ansible_python_interpreter": sys.executable,
-        "wireguard_mesh_interface": "wg0",
-    }
-    (directory / "hosts.yml").write_text(yaml.safe_dump({"sites": {"vars": common, "hosts": hosts}}))
-    (directory / "play.yml").write_text(PLAY)
-    subprocess.run(["ansible-playbook", "-i", directory / "hosts.yml", directory / "play.yml"], check=True, cwd=ROOT)
+    firewall_rendered.render(directory, hosts)
     exit_, broadband, mesh, carrier = (Namespace(directory / name) for name in ("exit", "broadband", "mesh", "carrier"))
     for nic, other, end in (("eth0", broadband, "home"), ("wg0", mesh, "wg0"), ("eth1", carrier, "ont")):
         connect(exit_, nic, other, end)
@@ -169,7 +143,9 @@ def datagrams(receiver, *sent):
 
 def test_a_stranger_of_the_carrier_reaches_nothing(net):
     exit_, broadband, _, carrier, _ = net
-    strangers = [(carrier, source, target) for source in ("10.23.0.1", CARRIER) for target in ("10.23.0.5", "192.168.1.2")]
+    strangers = [
+        (carrier, source, target) for source in ("10.23.0.1", CARRIER) for target in ("10.23.0.5", "192.168.1.2")
+    ]
     assert datagrams(exit_, *strangers, (broadband, "192.168.1.10", "192.168.1.2")) == [len(strangers)]
     # Nor through the site to its LAN.
     assert datagrams(broadband, (carrier, CARRIER, "192.168.1.10"), (exit_, "192.168.1.2", "192.168.1.10")) == [1]

@@ -8,30 +8,18 @@ import pathlib
 import shutil
 import signal
 import socket
-import subprocess
 import sys
 import threading
 import time
 
+import firewall_rendered
 import pytest
-import yaml
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 sys.path[:0] = [str(ROOT / "roles" / "site_agent" / "files"), str(ROOT / "tests" / "unit" / "sitelink")]
 
 from throwaway import NO_SLOW_PASS, Namespace, connect, wait_for
 
-PLAY = f"""
-- hosts: sites
-  gather_facts: false
-  vars_files: [{ROOT}/roles/tr069_firewall/defaults/main.yml, {ROOT}/roles/tr069_firewall/vars/main.yml]
-  tasks:
-    - ansible.builtin.import_tasks: {ROOT}/roles/wireguard_mesh/tasks/preflight.yml
-    - ansible.builtin.template:
-        src: {ROOT}/roles/tr069_firewall/templates/firewall.nft.j2
-        dest: "{{{{ playbook_dir }}}}/{{{{ inventory_hostname }}}}.nft"
-        mode: "0600"
-"""
 PEER = "10.77.3.9"  # a site in another subnet of the underlay
 MARK = 0x131
 SO_MARK = 36
@@ -60,23 +48,7 @@ def net(tmp_path_factory):
     if shutil.which("nft") is None or os.geteuid() != 0:
         pytest.skip("needs root and nftables")
     directory = tmp_path_factory.mktemp("gap")
-    hosts = {
-        f"site-{letter}": {
-            "ddns_hostname": f"site-{letter}.example.com",
-            "ddns_token": "a-token-for-tests",
-            "wireguard_mesh_secret": "a-mesh-secret-for-tests-that-is-long-enough",
-            "wireguard_mesh_address": f"192.168.11.{number}",
-        }
-        for number, letter in enumerate("ab", 1)
-    }
-    common = {
-        "ansible_connection": "local",
-        "ansible_python_interpreter": sys.executable,
-        "wireguard_mesh_interface": "wg0",
-    }
-    (directory / "hosts.yml").write_text(yaml.safe_dump({"sites": {"vars": common, "hosts": hosts}}))
-    (directory / "play.yml").write_text(PLAY)
-    subprocess.run(["ansible-playbook", "-i", directory / "hosts.yml", directory / "play.yml"], check=True, cwd=ROOT)
+    firewall_rendered.render(directory, {"site-a": firewall_rendered.site(1), "site-b": firewall_rendered.site(2)})
     site = Namespace(directory / "site", NO_SLOW_PASS)
     carrier, internet = Namespace(directory / "carrier"), Namespace(directory / "internet")
     connect(site, "eth0", internet, "home")
