@@ -23,6 +23,7 @@ from lab_tests import (
     recap,
     run,
     secrets,
+    status,
     underlay_address,
     wait_for,
     wait_for_the_mesh,
@@ -57,6 +58,25 @@ def test_the_verify_playbook_agrees():
     done = playbook("verify")
     assert "all 6 ordered pairs answer" in done.stdout
     assert done.stdout.count("eth1") >= len(PAIRS)
+
+
+@pytest.mark.parametrize("site", SITES)
+def test_every_layer_stands(site):
+    found = status(site)
+    layers = {layer: [entry["interface"] for entry in found[layer]] for layer in ("firewall", "gateway", "mesh")}
+    assert layers == {"firewall": ["eth1"], "gateway": ["eth1"], "mesh": ["wg0"]}
+
+
+def test_every_unit_is_confined():
+    """docs/*/threat-model.md has the figures."""
+    site = SITES[0]
+    units = on(
+        site, "systemctl list-units --plain --no-legend --all 'sitelink-*.service' | cut -d' ' -f1"
+    ).stdout.split()
+    assert len(units) >= 5, units
+    for unit in units:
+        done = on(site, f"systemd-analyze security --no-pager --threshold=25 {unit} | tail -1; exit ${{PIPESTATUS[0]}}")
+        assert done.rc == 0, done.stdout
 
 
 def test_hosts_of_every_lan_reach_those_of_every_other():

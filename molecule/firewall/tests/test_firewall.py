@@ -364,17 +364,6 @@ def test_another_firewall_is_told_or_the_operator_is(other, begin, end):
         on(SITE, end)
 
 
-def test_every_unit_is_confined():
-    """docs/*/threat-model.md has the figures."""
-    units = on(
-        SITE, "systemctl list-units --plain --no-legend --all 'sitelink-*.service' | cut -d' ' -f1"
-    ).stdout.split()
-    assert len(units) >= 5, units
-    for unit in units:
-        done = on(SITE, f"systemd-analyze security --no-pager --threshold=25 {unit} | tail -1; exit ${{PIPESTATUS[0]}}")
-        assert done.rc == 0, done.stdout
-
-
 def test_absent_leaves_nothing():
     def files():
         # /run is a file system of its own

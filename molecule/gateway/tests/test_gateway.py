@@ -150,11 +150,6 @@ def test_the_router_of_the_lease():
     assert recap(role())[SITE]["changed"] == 0
 
 
-def test_the_unit_is_confined():
-    done = on(SITE, f"systemd-analyze security --no-pager --threshold=25 {UNIT} | tail -1; exit ${{PIPESTATUS[0]}}")
-    assert done.rc == 0, done.stdout
-
-
 def test_absent_leaves_nothing():
     absent = ("-e", "tr069_gateway_state=absent")
     role(*absent)
