@@ -7,8 +7,9 @@ from collections.abc import Mapping
 
 from ansible.errors import AnsibleFilterError
 from ansible_collections.sitelink.tr069.plugins.plugin_utils import _mesh_plan
-from ansible_collections.sitelink.tr069.plugins.plugin_utils import _validation as validation
 from ansible_collections.sitelink.tr069.plugins.plugin_utils._libraries import needs_libraries
+from ansible_collections.sitelink.tr069.plugins.plugin_utils._readers import secrets
+from ansible_collections.sitelink.tr069.plugins.plugin_utils._readers.fault import argument, quote
 
 DOCUMENTATION = """
 name: wireguard_client
@@ -81,11 +82,11 @@ def wireguard_client(plan: t.Any, name: str, secret: t.Any = None) -> dict[str, 
     if plan["problems"]:
         raise AnsibleFilterError(f"{label}: the plan has problems. Show them and stop before using it.")
     if name not in plan["external_peers"]:
-        raise AnsibleFilterError(f"{label}: the plan has no external peer {validation.quote(name)}.")
+        raise AnsibleFilterError(f"{label}: the plan has no external peer {quote(name)}.")
     if secret == "":
         secret = None
     if secret is not None:
-        secret = validation.argument(label, "the mesh secret", validation.mesh_secret, secret)
+        secret = argument(label, "the mesh secret", secrets.mesh_secret, secret)
     return _mesh_plan.client(plan, name, secret)
 
 

@@ -6,8 +6,9 @@ import itertools
 import typing as t
 
 from ansible.errors import AnsibleFilterError
-from ansible_collections.sitelink.tr069.plugins.plugin_utils import _validation as validation
 from ansible_collections.sitelink.tr069.plugins.plugin_utils._libraries import needs_libraries
+from ansible_collections.sitelink.tr069.plugins.plugin_utils._readers import addresses, networks
+from ansible_collections.sitelink.tr069.plugins.plugin_utils._readers.fault import argument
 
 DOCUMENTATION = """
 name: wireguard_free_addresses
@@ -56,9 +57,9 @@ def wireguard_free_addresses(network: t.Any, taken: t.Any, count: int = 1) -> li
     name = "wireguard_free_addresses"
     if isinstance(taken, str) or not hasattr(taken, "__iter__"):
         raise AnsibleFilterError(f"{name}: the taken addresses must be a list.")
-    overlay = validation.argument(name, "the network", validation.overlay_network, network)
-    used = {validation.argument(name, "a taken address", validation.address, item) for item in taken}
-    return [str(address) for address in itertools.islice(validation.free_addresses(overlay, used), count)]
+    overlay = argument(name, "the network", networks.overlay_network, network)
+    used = {argument(name, "a taken address", addresses.address, item) for item in taken}
+    return [str(address) for address in itertools.islice(addresses.free_addresses(overlay, used), count)]
 
 
 class FilterModule:

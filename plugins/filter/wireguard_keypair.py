@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.sitelink.tr069.plugins.plugin_utils import _validation as validation
 from ansible_collections.sitelink.tr069.plugins.plugin_utils._keys import MeshKeys, public_key
 from ansible_collections.sitelink.tr069.plugins.plugin_utils._libraries import needs_libraries
+from ansible_collections.sitelink.tr069.plugins.plugin_utils._readers import names, numbers, secrets
+from ansible_collections.sitelink.tr069.plugins.plugin_utils._readers.fault import argument
 
 DOCUMENTATION = """
 name: wireguard_keypair
@@ -74,12 +75,12 @@ _value:
 def wireguard_keypair(secret: t.Any, mesh: str, site: str, generation: int = 1) -> dict[str, str]:
     name = "wireguard_keypair"
     keys = MeshKeys(
-        validation.argument(name, "the mesh secret", validation.mesh_secret, secret),
-        validation.argument(name, "the mesh's name", validation.mesh_name, mesh),
+        argument(name, "the mesh secret", secrets.mesh_secret, secret),
+        argument(name, "the mesh's name", names.mesh_name, mesh),
     )
     private = keys.private_key(
-        validation.argument(name, "the site's name", validation.site_name, site),
-        validation.argument(name, "the generation", validation.generation, generation),
+        argument(name, "the site's name", names.site_name, site),
+        argument(name, "the generation", numbers.generation, generation),
     )
     return {"private_key": private, "public_key": public_key(private)}
 

@@ -7,8 +7,9 @@ from collections.abc import Mapping
 
 from ansible.errors import AnsibleFilterError
 from ansible_collections.sitelink.tr069.plugins.plugin_utils import _mesh_plan
-from ansible_collections.sitelink.tr069.plugins.plugin_utils import _validation as validation
 from ansible_collections.sitelink.tr069.plugins.plugin_utils._libraries import needs_libraries
+from ansible_collections.sitelink.tr069.plugins.plugin_utils._readers import secrets
+from ansible_collections.sitelink.tr069.plugins.plugin_utils._readers.fault import argument, quote
 
 DOCUMENTATION = """
 name: wireguard_peers
@@ -100,11 +101,11 @@ def wireguard_peers(plan: t.Any, site: str, secret: t.Any = None) -> list[dict[s
     if plan["problems"]:
         raise AnsibleFilterError(f"{name}: the plan has problems. Show them and stop before using it.")
     if site not in plan["sites"]:
-        raise AnsibleFilterError(f"{name}: the plan has no site {validation.quote(site)}.")
+        raise AnsibleFilterError(f"{name}: the plan has no site {quote(site)}.")
     if secret == "":
         secret = None
     if secret is not None:
-        secret = validation.argument(name, "the mesh secret", validation.mesh_secret, secret)
+        secret = argument(name, "the mesh secret", secrets.mesh_secret, secret)
     return _mesh_plan.peers(plan, site, secret)
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.sitelink.tr069.plugins.plugin_utils import _validation as validation
+from ansible.errors import AnsibleFilterError
 from ansible_collections.sitelink.tr069.plugins.plugin_utils._keys import MeshKeys
 from ansible_collections.sitelink.tr069.plugins.plugin_utils._libraries import needs_libraries
+from ansible_collections.sitelink.tr069.plugins.plugin_utils._readers import names, numbers, secrets
+from ansible_collections.sitelink.tr069.plugins.plugin_utils._readers.fault import argument
 
 DOCUMENTATION = """
 name: wireguard_preshared_key
@@ -77,18 +79,18 @@ def wireguard_preshared_key(
 ) -> str:
     name = "wireguard_preshared_key"
     keys = MeshKeys(
-        validation.argument(name, "the mesh secret", validation.mesh_secret, secret),
-        validation.argument(name, "the mesh's name", validation.mesh_name, mesh),
+        argument(name, "the mesh secret", secrets.mesh_secret, secret),
+        argument(name, "the mesh's name", names.mesh_name, mesh),
     )
     ends = [
         (
-            validation.argument(name, "a site's name", validation.site_name, end),
-            validation.argument(name, "a generation", validation.generation, number),
+            argument(name, "a site's name", names.site_name, end),
+            argument(name, "a generation", numbers.generation, number),
         )
         for end, number in ((site, generation), (peer, peer_generation))
     ]
     if ends[0][0] == ends[1][0]:
-        raise validation.AnsibleFilterError(f"{name}: site and peer are both {site}. Name two sites.")
+        raise AnsibleFilterError(f"{name}: site and peer are both {site}. Name two sites.")
     return keys.preshared_keys(ends[0], ends[1:])[0]
 
 

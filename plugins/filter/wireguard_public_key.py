@@ -5,8 +5,9 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.sitelink.tr069.plugins.plugin_utils import _keys
-from ansible_collections.sitelink.tr069.plugins.plugin_utils import _validation as validation
 from ansible_collections.sitelink.tr069.plugins.plugin_utils._libraries import needs_libraries
+from ansible_collections.sitelink.tr069.plugins.plugin_utils._readers import secrets
+from ansible_collections.sitelink.tr069.plugins.plugin_utils._readers.fault import argument
 
 DOCUMENTATION = """
 name: wireguard_public_key
@@ -41,9 +42,7 @@ _value:
 
 
 def wireguard_public_key(private_key: t.Any) -> str:
-    return _keys.public_key(
-        validation.argument("wireguard_public_key", "the private key", validation.private_key, private_key)
-    )
+    return _keys.public_key(argument("wireguard_public_key", "the private key", secrets.private_key, private_key))
 
 
 class FilterModule:

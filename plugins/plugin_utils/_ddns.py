@@ -6,11 +6,18 @@ from __future__ import annotations
 import re
 import shlex
 import typing as t
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
-from ansible_collections.sitelink.tr069.plugins.plugin_utils import _validation as validation
 from ansible_collections.sitelink.tr069.plugins.plugin_utils._libraries import AddrFormatError, IPNetwork
-from ansible_collections.sitelink.tr069.plugins.plugin_utils._validation import Fault, quote
+from ansible_collections.sitelink.tr069.plugins.plugin_utils._readers import (
+    hosts,
+    names,
+    networks,
+    numbers,
+    secrets,
+    text,
+)
+from ansible_collections.sitelink.tr069.plugins.plugin_utils._readers.fault import Fault, Reader, quote
 
 # The names that NewFuture/DDNS 4.2 gives its providers, each once. "debug" is left out: it publishes nothing.
 PROVIDERS = (
@@ -27,7 +34,7 @@ _WITHOUT_ENDPOINT = frozenset({"callback"})
 _ENTRY_KEYS = ("provider", "name", "family", "id", "token", "endpoint", "ttl", "line", "extra")
 _KINDS = {"ipv4": "A", "ipv6": "AAAA"}
 
-provider = validation.choice(*PROVIDERS)
+provider = text.choice(*PROVIDERS)
 
 
 def id_fault(name: str, given: bool, looks_like_mail: bool) -> str | None:
@@ -61,90 +68,102 @@ def settings(options: Mapping[str, t.Any], peers: Iterable[Mapping[str, t.Any]] 
     own options; what is wrong with these is told of that site.
     """
     problems: list[tuple[str, str]] = []
-    entries: list[dict[str, t.Any]] = []
-
-    def read(variable: str, reader: t.Callable[[t.Any], t.Any], value: t.Any, default: t.Any = None) -> t.Any:
-        try:
-            return reader(value)
-        except Fault as fault:
-            problems.append((variable, str(fault)))
-            return default
-
-    account = {key: options[key] for key in ("provider", "id", "token", "endpoint", "ttl", "line", "extra")}
-    for family, variable in (("ipv4", "hostname"), ("ipv6", "ipv6_hostname")):
-        if options[variable]:
-            own = _Entry({**account, "name": options[variable], "family": family}, f"ddns_{variable}")
-            entries.append(own.read(problems))
-    others = options["providers"]
-    if isinstance(others, str) or not isinstance(others, (list, tuple)):
-        problems.append(
-            ("ddns_providers", "must be a list of mappings. Write - {provider: ..., name: ..., token: ...}.")
-        )
-        others = []
-    for number, other in enumerate(others, 1):
-        place = f"(entry {number}):"
-        if not isinstance(other, Mapping):
-            problems.append(("ddns_providers", f"{place} must be a mapping with the keys {', '.join(_ENTRY_KEYS)}."))
-            continue
-        if unknown := sorted(str(key) for key in other if key not in _ENTRY_KEYS):
-            problems.append(
-                (
-                    "ddns_providers",
-                    f"{place} the key {quote(unknown[0])} is not known. Known are {', '.join(_ENTRY_KEYS)}.",
-                )
-            )
-        entries.append(_Entry(other, place=place).read(problems))
-    interval = read("ddns_interval", validation.integer(5, 600), options["interval"], 30)
-    networks = {
-        "ipv4": [str(item) for item in read("ddns_networks", validation.underlay_networks, options["networks"], [])],
-        "ipv6": [str(item) for item in read("ddns_ipv6_networks", _ipv6_networks, options["ipv6_networks"], [])],
-    }
-    interfaces = {
-        "ipv4": read("ddns_interface", validation.interface, options["interface"]),
-        "ipv6": read("ddns_ipv6_interface", validation.interface, options["ipv6_interface"]),
-    }
-    names: list[dict[str, t.Any]] = []
+    entries = [*_own_entries(options, problems), *_further_entries(options["providers"], problems)]
+    interval = _read(problems, "ddns_interval", numbers.integer(5, 600), options["interval"], 30)
+    sources = _sources(options, problems)
+    found: list[dict[str, t.Any]] = []
     providers = []
     for entry in entries:
         if any(entry[key] is None for key in ("provider", "name", "family")):
             continue
-        family = entry["family"]
-        names.append(
-            {
-                "name": entry["name"],
-                "kind": _KINDS[family],
-                "provider": entry["provider"],
-                "interface": interfaces[family],
-                "networks": networks[family],
-            }
-        )
-        of = [str(interfaces[family]), *(["--ipv6"] if family == "ipv6" else [])]
-        providers.append(_client_entry(entry, of, networks[family]))
+        interface, networks_of_family = sources[entry["family"]]
+        found.append(_supervised(entry, interface, networks_of_family))
+        of = [str(interface), *(["--ipv6"] if entry["family"] == "ipv6" else [])]
+        providers.append(_client_entry(entry, of, networks_of_family))
     for peer in peers:
-        account = {key: peer[key] for key in ("provider", "id", "token", "endpoint", "ttl", "line", "extra")}
-        faults: list[tuple[str, str]] = []
-        entry = _Entry({**account, "name": peer["hostname"], "family": "ipv4"}, "ddns_hostname").read(faults)
-        if faults or any(entry[key] is None for key in ("provider", "name")):
-            continue
-        names.append(
-            {
-                "name": entry["name"],
-                "kind": "A",
-                "provider": entry["provider"],
-                "interface": interfaces["ipv4"],
-                "networks": networks["ipv4"],
-                "peer": peer["site"],
-            }
-        )
-        providers.append(_client_entry(entry, ["--peer", peer["site"]], networks["ipv4"]))
+        other = _peer_entry(peer)
+        if other is not None:
+            found.append({**_supervised(other, *sources["ipv4"]), "peer": peer["site"]})
+            providers.append(_client_entry(other, ["--peer", peer["site"]], sources["ipv4"][1]))
     client = {
         "ssl": options["ca_file"] or True,  # never "auto", which ends up in sending the token unverified
         "cache": False,  # sitelink ddns knows what is published, by asking the zone's servers
         "log": {"level": "WARNING"},
         "providers": providers,
     }
-    unique = [name for index, name in enumerate(names) if _key(name) not in map(_key, names[:index])]
+    unique = [name for index, name in enumerate(found) if _key(name) not in map(_key, found[:index])]
     return {"problems": problems, "names": unique, "client": client, "interval": interval}
+
+
+def _read(problems: list[tuple[str, str]], variable: str, reader: Reader, value: t.Any, default: t.Any = None) -> t.Any:
+    """The value, or the default and a problem."""
+    try:
+        return reader(value)
+    except Fault as fault:
+        problems.append((variable, str(fault)))
+        return default
+
+
+def _account(options: Mapping[str, t.Any]) -> dict[str, t.Any]:
+    return {key: options[key] for key in ("provider", "id", "token", "endpoint", "ttl", "line", "extra")}
+
+
+def _own_entries(options: Mapping[str, t.Any], problems: list[tuple[str, str]]) -> Iterator[dict[str, t.Any]]:
+    """The site's own name, of IPv4 and of IPv6."""
+    for family, variable in (("ipv4", "hostname"), ("ipv6", "ipv6_hostname")):
+        if options[variable]:
+            given = {**_account(options), "name": options[variable], "family": family}
+            yield _Entry(given, f"ddns_{variable}").read(problems)
+
+
+def _further_entries(others: t.Any, problems: list[tuple[str, str]]) -> Iterator[dict[str, t.Any]]:
+    """What ddns_providers holds."""
+    if isinstance(others, str) or not isinstance(others, (list, tuple)):
+        problems.append(
+            ("ddns_providers", "must be a list of mappings. Write - {provider: ..., name: ..., token: ...}.")
+        )
+        return
+    known = ", ".join(_ENTRY_KEYS)
+    for number, other in enumerate(others, 1):
+        place = f"(entry {number}):"
+        if not isinstance(other, Mapping):
+            problems.append(("ddns_providers", f"{place} must be a mapping with the keys {known}."))
+            continue
+        if unknown := sorted(str(key) for key in other if key not in _ENTRY_KEYS):
+            problems.append(("ddns_providers", f"{place} the key {quote(unknown[0])} is not known. Known are {known}."))
+        yield _Entry(other, place=place).read(problems)
+
+
+def _peer_entry(peer: Mapping[str, t.Any]) -> dict[str, t.Any] | None:
+    """The name of another site; None where something is wrong with it, which is told of that site."""
+    faults: list[tuple[str, str]] = []
+    given = {**_account(peer), "name": peer["hostname"], "family": "ipv4"}
+    entry = _Entry(given, "ddns_hostname").read(faults)
+    return None if faults or any(entry[key] is None for key in ("provider", "name")) else entry
+
+
+def _sources(options: Mapping[str, t.Any], problems: list[tuple[str, str]]) -> dict[str, tuple[str | None, list[str]]]:
+    """Where each family's address is taken from: the NIC, and the networks that it must lie in."""
+    own4 = _read(problems, "ddns_networks", networks.underlay_networks, options["networks"], [])
+    own6 = _read(problems, "ddns_ipv6_networks", _ipv6_networks, options["ipv6_networks"], [])
+    return {
+        "ipv4": (_read(problems, "ddns_interface", names.interface, options["interface"]), list(map(str, own4))),
+        "ipv6": (
+            _read(problems, "ddns_ipv6_interface", names.interface, options["ipv6_interface"]),
+            list(map(str, own6)),
+        ),
+    }
+
+
+def _supervised(entry: Mapping[str, t.Any], interface: str | None, networks_of_family: list[str]) -> dict[str, t.Any]:
+    """What ``sitelink ddns`` has to know of a name."""
+    return {
+        "name": entry["name"],
+        "kind": _KINDS[entry["family"]],
+        "provider": entry["provider"],
+        "interface": interface,
+        "networks": networks_of_family,
+    }
 
 
 def _key(name: Mapping[str, t.Any]) -> tuple[str, str]:
@@ -177,21 +196,21 @@ class _Entry:
         name = self._value("provider", provider, given.get("provider"))
         entry: dict[str, t.Any] = {
             "provider": name,
-            "name": self._value("name", validation.host_name, given.get("name")),
-            "family": self._value("family", validation.choice(*_KINDS), given.get("family") or "ipv4"),
+            "name": self._value("name", hosts.host_name, given.get("name")),
+            "family": self._value("family", text.choice(*_KINDS), given.get("family") or "ipv4"),
             "line": given.get("line") or None,
             "endpoint": given.get("endpoint") or None,
         }
         for key in ("id", "token"):
             told = _is_given(given.get(key))
-            entry[key] = self._value(key, validation.credential, given[key]) if told else None
+            entry[key] = self._value(key, secrets.credential, given[key]) if told else None
             readable = entry[key] is not None or not told
             if name and readable and (fault := _credential_fault(key, name, entry[key])):
                 self._fault(key, fault)
-        ttl = self._value("ttl", validation.integer(0, 86400), given.get("ttl") or 0, 0)
+        ttl = self._value("ttl", numbers.integer(0, 86400), given.get("ttl") or 0, 0)
         entry["ttl"] = ttl or TTLS.get(name, 600)
         if entry["line"] is not None:
-            entry["line"] = self._value("line", validation.one_line, entry["line"])
+            entry["line"] = self._value("line", text.one_line, entry["line"])
         if entry["endpoint"] is not None:
             if name in _WITHOUT_ENDPOINT:
                 self._fault("endpoint", f"must be left out with {name}: ddns_id is its URL.")
@@ -230,7 +249,7 @@ def _ipv6_networks(value: t.Any) -> list[IPNetwork]:
 
 
 def _is_given(value: t.Any) -> bool:
-    return validation.is_encrypted(value) or (value is not None and value != "")
+    return secrets.is_encrypted(value) or (value is not None and value != "")
 
 
 def _credential_fault(key: str, name: str, value: str | None) -> str | None:

@@ -15,7 +15,7 @@ from collections.abc import Collection, Iterable, Iterator
 import ansible.constants as C
 import yaml
 from ansible_collections.sitelink.tr069.plugins.plugin_utils import _specs
-from ansible_collections.sitelink.tr069.plugins.plugin_utils._validation import quote
+from ansible_collections.sitelink.tr069.plugins.plugin_utils._readers.fault import quote
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _ENDINGS = ("", *C.YAML_FILENAME_EXTENSIONS)  # in this order; Ansible reads the first that is there, and no other

@@ -15,10 +15,20 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from ansible.module_utils.common.text.converters import to_text
 from ansible_collections.sitelink.tr069.plugins.plugin_utils import _ddns, _specs
-from ansible_collections.sitelink.tr069.plugins.plugin_utils import _validation as validation
 from ansible_collections.sitelink.tr069.plugins.plugin_utils._keys import MeshKeys, public_key
 from ansible_collections.sitelink.tr069.plugins.plugin_utils._libraries import IPAddress, IPNetwork
-from ansible_collections.sitelink.tr069.plugins.plugin_utils._validation import Fault, quote
+from ansible_collections.sitelink.tr069.plugins.plugin_utils._readers import (
+    addresses,
+    external,
+    firewall,
+    hosts,
+    names,
+    networks,
+    numbers,
+    secrets,
+    text,
+)
+from ansible_collections.sitelink.tr069.plugins.plugin_utils._readers.fault import Fault, quote
 from jinja2 import Undefined
 
 # Role defaults of other hosts are not in hostvars, so the plan has its own. They equal meta/argument_specs.yml;
@@ -101,57 +111,57 @@ _INSIDE = (
 STATES = ("present", "planned", "absent")
 
 _READERS: dict[str, t.Callable[[t.Any], t.Any]] = {
-    "tr069_interface": validation.interface,
-    "tr069_networks": validation.underlay_networks,
-    "tr069_table": validation.routing_table,
-    "tr069_fwmark": validation.mark,
-    "tr069_rule_priority": validation.integer(1, 32765),  # 0, 32766 and 32767 are the kernel's own
-    "tr069_gateway_source": validation.gateway_source,
-    "tr069_gateway_state": validation.choice("present", "absent"),
+    "tr069_interface": names.interface,
+    "tr069_networks": networks.underlay_networks,
+    "tr069_table": numbers.routing_table,
+    "tr069_fwmark": numbers.mark,
+    "tr069_rule_priority": numbers.integer(1, 32765),  # 0, 32766 and 32767 are the kernel's own
+    "tr069_gateway_source": addresses.gateway_source,
+    "tr069_gateway_state": text.choice("present", "absent"),
     "wireguard_mesh_group": str,
     "wireguard_mesh_state": lambda value: value,  # read first, see _states
-    "wireguard_mesh_name": validation.mesh_name,
-    "wireguard_mesh_network": validation.overlay_network,
-    "wireguard_mesh_network6": validation.overlay_network6,
-    "wireguard_mesh_address": validation.address,
-    "wireguard_mesh_address6": validation.address6,
-    "wireguard_mesh_interface": validation.interface,
-    "wireguard_mesh_port": validation.integer(1, 65535),
-    "wireguard_mesh_mtu": validation.integer(1280, 9000),  # IPv6 needs 1280; jumbo frames end near 9000
-    "wireguard_mesh_underlay_mtu": validation.integer(1280 + OVERHEAD, 9000 + OVERHEAD),
-    "wireguard_mesh_keepalive": validation.integer(1, 65535),  # 16 bits in wg(8); 0 would hide a dead peer
-    "wireguard_mesh_lan_subnets": validation.lan_subnets,
-    "wireguard_mesh_lan_gateway": validation.truth,
-    "wireguard_mesh_peers_only": validation.site_names,
-    "wireguard_mesh_external_peers": validation.external_peers,
-    "wireguard_mesh_external_endpoint": validation.endpoint,
-    "wireguard_mesh_uplink": validation.interface,
-    "wireguard_mesh_exits": validation.site_names,
-    "wireguard_mesh_exit_when": validation.choice("never", "broadband_down", "always"),
-    "wireguard_mesh_exit_for": validation.site_names,
-    "wireguard_mesh_exit_targets": validation.addresses,
-    "wireguard_mesh_exit_resolvers": validation.addresses,
-    "wireguard_mesh_exit_return_after": validation.integer(5, 3600),
-    "wireguard_mesh_exit_table": validation.routing_table,
+    "wireguard_mesh_name": names.mesh_name,
+    "wireguard_mesh_network": networks.overlay_network,
+    "wireguard_mesh_network6": networks.overlay_network6,
+    "wireguard_mesh_address": addresses.address,
+    "wireguard_mesh_address6": addresses.address6,
+    "wireguard_mesh_interface": names.interface,
+    "wireguard_mesh_port": numbers.integer(1, 65535),
+    "wireguard_mesh_mtu": numbers.integer(1280, 9000),  # IPv6 needs 1280; jumbo frames end near 9000
+    "wireguard_mesh_underlay_mtu": numbers.integer(1280 + OVERHEAD, 9000 + OVERHEAD),
+    "wireguard_mesh_keepalive": numbers.integer(1, 65535),  # 16 bits in wg(8); 0 would hide a dead peer
+    "wireguard_mesh_lan_subnets": networks.lan_subnets,
+    "wireguard_mesh_lan_gateway": text.truth,
+    "wireguard_mesh_peers_only": names.site_names,
+    "wireguard_mesh_external_peers": external.external_peers,
+    "wireguard_mesh_external_endpoint": hosts.endpoint,
+    "wireguard_mesh_uplink": names.interface,
+    "wireguard_mesh_exits": names.site_names,
+    "wireguard_mesh_exit_when": text.choice("never", "broadband_down", "always"),
+    "wireguard_mesh_exit_for": names.site_names,
+    "wireguard_mesh_exit_targets": addresses.addresses,
+    "wireguard_mesh_exit_resolvers": addresses.addresses,
+    "wireguard_mesh_exit_return_after": numbers.integer(5, 3600),
+    "wireguard_mesh_exit_table": numbers.routing_table,
     # Behind the underlay's own, with the next number free as well.
-    "wireguard_mesh_exit_rule_priority": validation.integer(2, 32764),
-    "wireguard_mesh_endpoint": validation.endpoint_host,
-    "wireguard_mesh_endpoint_seeds": validation.addresses,
-    "wireguard_mesh_secret": validation.mesh_secret,
-    "wireguard_mesh_private_key": validation.private_key,
-    "wireguard_mesh_public_key": validation.public_key,
-    "wireguard_mesh_key_generation": validation.generation,
-    "wireguard_mesh_preshared_keys": validation.truth,
-    "wireguard_mesh_accept_published_secrets": validation.truth,
-    "ddns_hostname": validation.host_name,
+    "wireguard_mesh_exit_rule_priority": numbers.integer(2, 32764),
+    "wireguard_mesh_endpoint": hosts.endpoint_host,
+    "wireguard_mesh_endpoint_seeds": addresses.addresses,
+    "wireguard_mesh_secret": secrets.mesh_secret,
+    "wireguard_mesh_private_key": secrets.private_key,
+    "wireguard_mesh_public_key": secrets.public_key,
+    "wireguard_mesh_key_generation": numbers.generation,
+    "wireguard_mesh_preshared_keys": text.truth,
+    "wireguard_mesh_accept_published_secrets": text.truth,
+    "ddns_hostname": hosts.host_name,
     "ddns_provider": _ddns.provider,
-    "ddns_id": validation.credential,  # no secret, but an operator may have put the token here
-    "ddns_token": validation.credential,
-    "ddns_state": validation.choice("present", "absent"),
-    "ddns_publish_for": validation.site_names,
-    "tr069_firewall_allow": validation.firewall_allow,
-    "tr069_firewall_state": validation.choice("present", "absent"),
-    "ansible_host": validation.connection_address,
+    "ddns_id": secrets.credential,  # no secret, but an operator may have put the token here
+    "ddns_token": secrets.credential,
+    "ddns_state": text.choice("present", "absent"),
+    "ddns_publish_for": names.site_names,
+    "tr069_firewall_allow": firewall.firewall_allow,
+    "tr069_firewall_state": text.choice("present", "absent"),
+    "ansible_host": hosts.connection_address,
 }
 
 # The settings of DDNS are judged together, where their configuration is made.
@@ -164,45 +174,45 @@ _ROLE_READERS: dict[str, t.Callable[[t.Any], t.Any]] = {
     **dict.fromkeys(
         ("ddns_interface", "ddns_ipv6_interface", "nic_dhcp_interface", "tr069_firewall_interface", "tr069_gateway_interface",
          "wireguard_mesh_underlay_interface"),
-        validation.interface,
+        names.interface,
     ),
     **dict.fromkeys(
         ("ddns_networks", "nic_dhcp_networks", "tr069_firewall_networks", "tr069_gateway_networks",
          "wireguard_mesh_underlay_networks"),
-        validation.underlay_networks,
+        networks.underlay_networks,
     ),
-    **dict.fromkeys(("tr069_firewall_fwmark", "tr069_gateway_fwmark", "wireguard_mesh_fwmark"), validation.mark),
-    "tr069_gateway_table": validation.routing_table,
-    "tr069_gateway_rule_priority": validation.integer(1, 32765),
-    "nic_dhcp_mtu": validation.integer(576, 9216),
-    "nic_dhcp_vlan_id": validation.integer(0, 4094),
-    "nic_dhcp_vlan_priority": validation.integer(0, 7),
-    "nic_dhcp_vlan_parent": validation.interface,
-    "nic_dhcp_revert_after": validation.integer(30, 3600),
-    "nic_dhcp_lease_timeout": validation.integer(1, 3600),
+    **dict.fromkeys(("tr069_firewall_fwmark", "tr069_gateway_fwmark", "wireguard_mesh_fwmark"), numbers.mark),
+    "tr069_gateway_table": numbers.routing_table,
+    "tr069_gateway_rule_priority": numbers.integer(1, 32765),
+    "nic_dhcp_mtu": numbers.integer(576, 9216),
+    "nic_dhcp_vlan_id": numbers.integer(0, 4094),
+    "nic_dhcp_vlan_priority": numbers.integer(0, 7),
+    "nic_dhcp_vlan_parent": names.interface,
+    "nic_dhcp_revert_after": numbers.integer(30, 3600),
+    "nic_dhcp_lease_timeout": numbers.integer(1, 3600),
     # These four as nic_dhcp itself checks them, where it is used alone.
-    "nic_dhcp_mac": validation.matching(
+    "nic_dhcp_mac": text.matching(
         "[0-9a-fA-F][02468aceACE](:[0-9a-fA-F]{2}){5}", "the MAC address of one NIC, such as '02:69:01:02:03:04'"
     ),
-    "nic_dhcp_client_id": validation.matching(
+    "nic_dhcp_client_id": text.matching(
         "mac|([0-9a-fA-F]{2}:){1,47}[0-9a-fA-F]{2}", "mac, or 2 to 48 bytes in hexadecimal such as '01:02:69:01:02:03:04'"
     ),
-    "nic_dhcp_vendor_class": validation.matching("[A-Za-z0-9][A-Za-z0-9 ._:/+-]*", "letters, digits, blanks and ._:/+-"),
-    "nic_dhcp_hostname": validation.matching(
+    "nic_dhcp_vendor_class": text.matching("[A-Za-z0-9][A-Za-z0-9 ._:/+-]*", "letters, digits, blanks and ._:/+-"),
+    "nic_dhcp_hostname": text.matching(
         "[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?", "one name of letters, digits and hyphens, without a domain"
     ),
-    "site_agent_python": validation.program,
-    "ddns_client_python": validation.program,
-    "tr069_gateway_further_interfaces": validation.interfaces,
-    "watch_command": validation.command,
-    "watch_interval": validation.integer(5, 86400),
-    "watch_textfile": validation.matching(
+    "site_agent_python": text.program,
+    "ddns_client_python": text.program,
+    "tr069_gateway_further_interfaces": names.interfaces,
+    "watch_command": text.command,
+    "watch_interval": numbers.integer(5, 86400),
+    "watch_textfile": text.matching(
         "/[!-~]+[.]prom", "an absolute path that ends in .prom, such as /var/lib/prometheus/node-exporter/sitelink.prom"
     ),
 }  # fmt: skip
 
 # What the playbooks themselves read. Ansible ends with a traceback at a serial that is none.
-_PLAYBOOKS: dict[str, t.Callable[[t.Any], t.Any]] = {"sitelink_serial": validation.serial}
+_PLAYBOOKS: dict[str, t.Callable[[t.Any], t.Any]] = {"sitelink_serial": text.serial}
 
 # Each site's own: a fault of these is told site by site, even when all sites have it.
 _PER_SITE = frozenset(
@@ -448,7 +458,7 @@ def _plain(value: t.Any) -> t.Any:
         if next(_templates(value), None):
             raise _Unresolved
         return value
-    if validation.is_encrypted(value):
+    if secrets.is_encrypted(value):
         return to_text(value)
     if isinstance(value, Mapping):
         return {key: _plain(item) for key, item in value.items()}
@@ -594,7 +604,7 @@ def _variables(hostvars: Mapping[str, t.Any], name: str) -> Mapping[str, t.Any] 
 
 def _states(variables: Mapping[str, Mapping[str, t.Any] | None]) -> tuple[dict[str, str], dict[str, str]]:
     """Every site's state, and what is wrong with those that cannot be read; such a site is taken for present."""
-    read = validation.choice(*STATES)
+    read = text.choice(*STATES)
     states, unknown = {}, {}
     for name, given in variables.items():
         states[name] = "present"
@@ -827,10 +837,10 @@ def _external_peers(
     by_site = {site.name: site for site in sites}
     found: dict[str, dict[str, t.Any]] = {}
     first: dict[str, _Site] = {}
-    addresses = {site.get("wireguard_mesh_address"): site.name for site in sites if site.get("wireguard_mesh_address")}
+    taken = {site.get("wireguard_mesh_address"): site.name for site in sites if site.get("wireguard_mesh_address")}
     lans = [(lan, site.name) for site in sites for lan in site.get("wireguard_mesh_lan_subnets") or []]
     owners = {key: name for name, (_source, key) in keys.items() if key}
-    free = validation.free_addresses(overlay, set(addresses)) if overlay else iter(())
+    free = addresses.free_addresses(overlay, set(taken)) if overlay else iter(())
     for site in sites:
         for entry in site.get(variable) or []:
             name = entry["name"]
@@ -862,12 +872,12 @@ def _external_peers(
                     variable,
                     f"holds {name} with {address}, which no host of the overlay {overlay} can have. Write {suggestion}.",
                 )
-            elif address in addresses:
+            elif address in taken:
                 site.fault(
                     variable,
-                    f"holds {name} with {address}, which {_shown(addresses[address])} already has. Write {suggestion}.",
+                    f"holds {name} with {address}, which {_shown(taken[address])} already has. Write {suggestion}.",
                 )
-            addresses.setdefault(address, name)
+            taken.setdefault(address, name)
             address6 = _same_host(address, overlay, overlay6)
             if address6 and owners6.setdefault(address6, name) != name:
                 site.fault(
@@ -930,7 +940,7 @@ def _check_names(sites: list[_Site], group: str) -> None:
     folded: dict[str, str] = {}
     for site in sites:
         try:
-            validation.site_name(site.name)
+            names.site_name(site.name)
         except Fault as fault:
             site.fault("inventory_hostname", str(fault))
         if site.name in (group, "all", "localhost", "ungrouped"):
@@ -1001,7 +1011,7 @@ def _check_networks(sites: list[_Site], settings: dict[str, t.Any], report: _Rep
 
 def _check_addresses(sites: list[_Site], overlay: IPNetwork | None) -> None:
     taken: set[IPAddress] = {site.get("wireguard_mesh_address") for site in sites}
-    free = validation.free_addresses(overlay, taken) if overlay else iter(())
+    free = addresses.free_addresses(overlay, taken) if overlay else iter(())
 
     def another(verb: str) -> str:
         address = next(free, None)
@@ -1108,7 +1118,7 @@ def _check_connections(sites: list[_Site], overlay: IPNetwork | None) -> None:
     """Whom Ansible reaches at an address of the overlay is in a LAN that has its prefix, unless that is the site's own."""
     for site in sites:
         try:
-            host = validation.address((site.get("ansible_host") or "").rpartition("@")[2])
+            host = addresses.address((site.get("ansible_host") or "").rpartition("@")[2])
         except Fault:  # a name, perhaps
             continue
         if overlay and host in overlay and host != site.get("wireguard_mesh_address"):
@@ -1301,7 +1311,7 @@ def _refuse_published(site: _Site, variable: str) -> None:
     secret = site.get(variable)
     try:
         if secret is not None:
-            validation.refuse_published(secret, bool(site.get("wireguard_mesh_accept_published_secrets")))
+            secrets.refuse_published(secret, bool(site.get("wireguard_mesh_accept_published_secrets")))
     except Fault as fault:
         site.fault(variable, str(fault))
 

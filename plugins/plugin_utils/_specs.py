@@ -12,8 +12,8 @@ import unicodedata
 from collections.abc import Mapping
 
 import yaml
-from ansible_collections.sitelink.tr069.plugins.plugin_utils import _validation as validation
-from ansible_collections.sitelink.tr069.plugins.plugin_utils._validation import Fault, quote
+from ansible_collections.sitelink.tr069.plugins.plugin_utils._readers import numbers, text
+from ansible_collections.sitelink.tr069.plugins.plugin_utils._readers.fault import Fault, quote
 
 ROLES = pathlib.Path(__file__).resolve().parents[2] / "roles"
 LARGEST = 2**31 - 1
@@ -50,15 +50,15 @@ def reader(name: str) -> t.Callable[[t.Any], t.Any]:
     option = options()[name]
     kind, choices = option.get("type", "str"), option.get("choices")
     if kind == "bool":
-        return validation.truth
+        return text.truth
     if kind == "int":
-        return validation.integer(0, LARGEST)
+        return numbers.integer(0, LARGEST)
     if kind == "list":
         return _list(choices)
     if choices:
-        return validation.choice(*choices)
+        return text.choice(*choices)
     if kind in ("str", "path"):
-        return validation.one_line
+        return text.one_line
     return lambda value: value
 
 

@@ -8,6 +8,7 @@ import pathlib
 import jinja2
 import pytest
 from ansible_collections.sitelink.tr069.plugins.plugin_utils import _keys, _mesh_plan, _published, _specs
+from ansible_collections.sitelink.tr069.plugins.plugin_utils._readers import secrets
 from right_mesh import SECRET, TOKEN
 
 KEY_1 = base64.b64encode(bytes(range(1, 33))).decode()
@@ -631,7 +632,7 @@ def test_published_secrets_are_refused_outside_the_lab(mesh, digest_of, monkeypa
         "ddns_token": "lab-cloudflare-token-0001",
     }[digest_of]
     monkeypatch.setattr(_published, "is_published", lambda secret: secret == published)
-    monkeypatch.setattr(_mesh_plan.validation, "is_published", lambda secret: secret == published)
+    monkeypatch.setattr(secrets, "is_published", lambda secret: secret == published)
     mesh.spoil(None if digest_of == "wireguard_mesh_secret" else "site-b", **{digest_of: published})
     found = build(mesh)["problems"]
     assert [problem["variable"] for problem in found] == [digest_of]
