@@ -6,8 +6,9 @@ import typing as t
 from collections.abc import Mapping
 
 from ansible.errors import AnsibleFilterError
-from ansible_collections.sitelink.tr069.plugins.plugin_utils import _ddns, _mesh_plan
+from ansible_collections.sitelink.tr069.plugins.plugin_utils import _ddns
 from ansible_collections.sitelink.tr069.plugins.plugin_utils._libraries import needs_libraries
+from ansible_collections.sitelink.tr069.plugins.plugin_utils._plan.rules.ddns import names_to_publish
 
 DOCUMENTATION = """
 name: ddns_settings
@@ -61,7 +62,7 @@ def ddns_settings(options: t.Any, hostvars: t.Any = None, site: str = "") -> dic
     names = options.get("publish_for") or []
     if not isinstance(names, (list, tuple)):
         raise AnsibleFilterError("ddns_settings: ddns_publish_for must be a list of sites, such as [site-b].")
-    found = _ddns.settings(options, _mesh_plan.names_to_publish(names, hostvars or {}, site))
+    found = _ddns.settings(options, names_to_publish(names, hostvars or {}, site))
     return {**found, "problems": [f"{variable} {predicate}" for variable, predicate in found["problems"]]}
 
 

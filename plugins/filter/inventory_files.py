@@ -5,8 +5,9 @@ from __future__ import annotations
 import typing as t
 
 from ansible.errors import AnsibleFilterError
-from ansible_collections.sitelink.tr069.plugins.plugin_utils import _inventory_files, _mesh_plan
+from ansible_collections.sitelink.tr069.plugins.plugin_utils import _inventory_files
 from ansible_collections.sitelink.tr069.plugins.plugin_utils._libraries import needs_libraries
+from ansible_collections.sitelink.tr069.plugins.plugin_utils._plan.variables import known_variables
 
 DOCUMENTATION = """
 name: inventory_files
@@ -59,7 +60,7 @@ def inventory_files(sources: t.Any, groups: t.Any) -> list[dict[str, t.Any]]:
         )
     names = {str(group): [str(host) for host in groups[group]] for group in groups}
     return _inventory_files.problems(
-        [str(source) for source in sources], names.get("all", []), list(names), _mesh_plan.known_variables()
+        [str(source) for source in sources], names.get("all", []), list(names), known_variables()
     )
 
 

@@ -6,8 +6,8 @@ import typing as t
 from collections.abc import Mapping
 
 from ansible.errors import AnsibleFilterError
-from ansible_collections.sitelink.tr069.plugins.plugin_utils import _mesh_plan
 from ansible_collections.sitelink.tr069.plugins.plugin_utils._libraries import needs_libraries
+from ansible_collections.sitelink.tr069.plugins.plugin_utils._plan.peers import client
 from ansible_collections.sitelink.tr069.plugins.plugin_utils._readers import secrets
 from ansible_collections.sitelink.tr069.plugins.plugin_utils._readers.fault import argument, quote
 
@@ -87,7 +87,7 @@ def wireguard_client(plan: t.Any, name: str, secret: t.Any = None) -> dict[str, 
         secret = None
     if secret is not None:
         secret = argument(label, "the mesh secret", secrets.mesh_secret, secret)
-    return _mesh_plan.client(plan, name, secret)
+    return client(plan, name, secret)
 
 
 class FilterModule:

@@ -6,8 +6,8 @@ import typing as t
 from collections.abc import Mapping
 
 from ansible.errors import AnsibleFilterError
-from ansible_collections.sitelink.tr069.plugins.plugin_utils import _mesh_plan
 from ansible_collections.sitelink.tr069.plugins.plugin_utils._libraries import needs_libraries
+from ansible_collections.sitelink.tr069.plugins.plugin_utils._plan.build import build
 
 DOCUMENTATION = """
 name: wireguard_mesh_plan
@@ -154,7 +154,7 @@ def wireguard_mesh_plan(sites: t.Any, hostvars: t.Any, group: str = "sites") -> 
         )
     if not isinstance(hostvars, Mapping):
         raise AnsibleFilterError("wireguard_mesh_plan: the first argument must be hostvars.")
-    return _mesh_plan.build(sites, hostvars, group)
+    return build(sites, hostvars, group)
 
 
 class FilterModule:

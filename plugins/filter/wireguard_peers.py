@@ -6,8 +6,8 @@ import typing as t
 from collections.abc import Mapping
 
 from ansible.errors import AnsibleFilterError
-from ansible_collections.sitelink.tr069.plugins.plugin_utils import _mesh_plan
 from ansible_collections.sitelink.tr069.plugins.plugin_utils._libraries import needs_libraries
+from ansible_collections.sitelink.tr069.plugins.plugin_utils._plan.peers import peers
 from ansible_collections.sitelink.tr069.plugins.plugin_utils._readers import secrets
 from ansible_collections.sitelink.tr069.plugins.plugin_utils._readers.fault import argument, quote
 
@@ -106,7 +106,7 @@ def wireguard_peers(plan: t.Any, site: str, secret: t.Any = None) -> list[dict[s
         secret = None
     if secret is not None:
         secret = argument(name, "the mesh secret", secrets.mesh_secret, secret)
-    return _mesh_plan.peers(plan, site, secret)
+    return peers(plan, site, secret)
 
 
 class FilterModule:

@@ -14,7 +14,8 @@ from collections.abc import Collection, Iterable, Iterator
 
 import ansible.constants as C
 import yaml
-from ansible_collections.sitelink.tr069.plugins.plugin_utils import _specs
+from ansible_collections.sitelink.tr069.plugins.plugin_utils import _spelling
+from ansible_collections.sitelink.tr069.plugins.plugin_utils._plan.variables import is_secret
 from ansible_collections.sitelink.tr069.plugins.plugin_utils._readers.fault import quote
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -34,7 +35,7 @@ def problems(
     :param sources: ansible_inventory_sources.
     :param hosts: all hosts of the inventory.
     :param groups: all its groups.
-    :param known: our variables, see _specs.
+    :param known: our variables, see _plan.variables.
     """
     found: list[dict[str, t.Any]] = []
     # A list of hosts (-i shenzhen,) is no file.
@@ -62,7 +63,7 @@ def _misnamed(base: pathlib.Path) -> list[dict[str, t.Any]]:
     wanted = frozenset({"host_vars", "group_vars"})
     found = []
     for entry in sorted(base.iterdir()):
-        meant = _specs.meant(entry.name, wanted) if entry.is_dir() and entry.name not in wanted else None
+        meant = _spelling.meant(entry.name, wanted) if entry.is_dir() and entry.name not in wanted else None
         if entry.name.endswith("~") or "." in entry.name:
             continue  # an editor's or the operator's copy
         if meant:
@@ -136,7 +137,7 @@ def _is_list(node: yaml.MappingNode) -> bool:
         return True
     parts = frozenset({"hosts", "children", "vars"})
     return any(
-        name in parts or _specs.meant(name, parts)
+        name in parts or _spelling.meant(name, parts)
         for _key, group in node.value
         if isinstance(group, yaml.MappingNode)
         for name in _keys(group)
@@ -235,7 +236,7 @@ class _Directory:
             )
             return
         name = entry.stem if entry.suffix in _ENDINGS else entry.name
-        near = _specs.meant(name, frozenset(self._names - {"ungrouped"}))
+        near = _spelling.meant(name, frozenset(self._names - {"ungrouped"}))
         advice = "Put its lines into a file below group_vars/all or host_vars."
         if name in self._hosts:
             advice = f"It is a host's: move it to host_vars/{entry.name}."
@@ -334,7 +335,7 @@ class _File:
                 for _key, group in value.value:
                     self._group(group)
             elif name not in ("children", "vars"):
-                meant = _specs.meant(name, frozenset({"hosts", "children", "vars"}))
+                meant = _spelling.meant(name, frozenset({"hosts", "children", "vars"}))
                 advice = f"Write {meant}:" if meant else "Write hosts: above it, and indent the hosts below that"
                 self._problem(
                     line, f"{name} stands where a group has hosts, children or vars. {advice}.", unreadable=True
@@ -427,7 +428,7 @@ class _File:
         written = node.value
         if not (":" in written or _OCTAL.fullmatch(written)):
             return
-        if variable in _specs.SECRET:
+        if is_secret(variable):
             self._problem(
                 node.start_mark.line + 1, f"{variable} holds what YAML reads as another number. Put it into quotes."
             )

@@ -7,7 +7,7 @@ import json
 import typing as t
 from collections.abc import Iterable, Mapping
 
-from ansible_collections.sitelink.tr069.plugins.plugin_utils import _mesh_plan
+from ansible_collections.sitelink.tr069.plugins.plugin_utils._plan.peers import peers
 
 TITLES = ("from", "to", "latency", "endpoint", "age", "NIC")
 ROW = "%-12s %-12s %9s %-21s %6s %s"
@@ -18,7 +18,7 @@ TOLD = (0, 1)
 def matrix(plan: Mapping[str, t.Any], names: Iterable[str], answers: Mapping[str, t.Any]) -> dict[str, t.Any]:
     """The mesh as its sites see it.
 
-    :param plan: a plan of :func:`_mesh_plan.build` without problems.
+    :param plan: a plan of :func:`_plan.build.build` without problems.
     :param names: the hosts that were asked, by their names in the inventory.
     :param answers: what the command `sitelink status --json --probe` gave, by host, as Ansible registers it.
     :returns: lines (the table), faults (sentences that begin with the site's name) and pairs (the number of those that answer).
@@ -40,7 +40,7 @@ def matrix(plan: Mapping[str, t.Any], names: Iterable[str], answers: Mapping[str
             )
             continue
         known = {peer["name"] for peer in said}
-        expected = [peer["name"] for peer in _mesh_plan.peers(plan, name, None) if not peer["external"]]
+        expected = [peer["name"] for peer in peers(plan, name, None) if not peer["external"]]
         faults += [f"{name} does not know {other}; run site.yml again." for other in expected if other not in known]
         for peer in said:
             if peer["latency"] is not None:

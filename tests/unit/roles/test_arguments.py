@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""An option is defined in argument_specs. Ansible does not apply its defaults, so defaults/ and the mesh plan repeat them."""
+"""An option is defined in argument_specs. Ansible does not apply its defaults, so defaults/ repeats them; the mesh plan reads them."""
 
 import pathlib
 import re
@@ -7,7 +7,8 @@ import re
 import jinja2
 import pytest
 import yaml
-from ansible_collections.sitelink.tr069.plugins.plugin_utils._mesh_plan import DEFAULTS
+from ansible_collections.sitelink.tr069.plugins.plugin_utils._plan import specs as definitions
+from ansible_collections.sitelink.tr069.plugins.plugin_utils._plan import variables
 
 ROLES = pathlib.Path(__file__).resolve().parents[3] / "roles"
 NAMES = sorted(path.name for path in ROLES.iterdir())
@@ -46,12 +47,30 @@ def test_defaults_equal_the_specs(role):
     assert sorted(set(given) - set(wanted)) == (["site_agent_python"] if role == "site_agent" else [])
 
 
-def test_the_plan_has_the_same_defaults():
-    for role in ("wireguard_mesh", "ddns", "tr069_firewall", "tr069_gateway"):
-        options = specs(role)
-        for name, value in DEFAULTS.items():
-            if name in options:
-                assert options[name].get("default") == value, name
+def test_the_plan_knows_every_option_and_nothing_that_is_none():
+    options = {name for role in NAMES for name in specs(role)}
+    others = {"ansible_host", "sitelink_serial", *variables.followers()}
+    assert set(variables.table()) == options | others and set(definitions.options()) == options
+    assert len(others) == 7
+
+
+def test_the_plan_reads_every_default():
+    """A default that a reader refuses would be a fault of every site."""
+    for name, row in variables.table().items():
+        value = variables.default(name)
+        if value is not None and value != "":
+            row.read(value)
+    assert variables.default("tr069_networks") == ["10.0.0.0/7"] and variables.default("ddns_interval") == 30
+
+
+@pytest.mark.parametrize("shared", sorted(variables.followers()))
+def test_what_follows_from_a_shared_variable_has_one_default(shared):
+    """It is the shared variable's own, which is defined nowhere else."""
+    for option in variables.followers()[shared]:
+        [role] = [role for role in NAMES if option in specs(role)]
+        text = yaml.safe_load((ROLES / role / "defaults" / "main.yml").read_text())[option]
+        assert text.startswith(f"{{{{ {shared} | default("), option
+        assert specs(role)[option]["default"] == variables.default(shared), option
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])

@@ -9,7 +9,8 @@ import sys
 
 import pytest
 import yaml
-from ansible_collections.sitelink.tr069.plugins.plugin_utils import _mesh_plan
+from ansible_collections.sitelink.tr069.plugins.plugin_utils._plan.build import build
+from ansible_collections.sitelink.tr069.plugins.plugin_utils._plan.peers import peers
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 sys.path[:0] = [str(ROOT / "roles" / "site_agent" / "files"), str(ROOT / "tests" / "unit" / "sitelink")]
@@ -77,11 +78,10 @@ def test_three_hundred_peers_are_read_back_as_planned(namespace, tmp_path):
         }
         for number in range(SITES)
     }
-    plan = _mesh_plan.build(hostvars, hostvars)
+    plan = build(hostvars, hostvars)
     assert plan["problems"] == []
     planned = {
-        peer["public_key"]: (peer["preshared_key"], frozenset(peer["allowed_ips"]))
-        for peer in _mesh_plan.peers(plan, OWN, SECRET)
+        peer["public_key"]: (peer["preshared_key"], frozenset(peer["allowed_ips"])) for peer in peers(plan, OWN, SECRET)
     }
     assert len(planned) == SITES - 1
     path = render(tmp_path, name, hostvars)

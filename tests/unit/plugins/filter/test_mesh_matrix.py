@@ -7,7 +7,7 @@ import time
 import pytest
 from ansible.errors import AnsibleFilterError
 from ansible_collections.sitelink.tr069.plugins.filter.mesh_matrix import mesh_matrix
-from ansible_collections.sitelink.tr069.plugins.plugin_utils import _mesh_plan
+from ansible_collections.sitelink.tr069.plugins.plugin_utils._plan.build import build
 
 
 def hostvars(names):
@@ -40,7 +40,7 @@ class Mesh:
 
     def __init__(self, *names):
         self.names = list(names)
-        self.plan = _mesh_plan.build(names, hostvars(names))
+        self.plan = build(names, hostvars(names))
         assert self.plan["problems"] == []
         self.answers = {name: said([peer(other) for other in names if other != name]) for name in names}
 

@@ -7,7 +7,13 @@ import pathlib
 
 import jinja2
 import pytest
-from ansible_collections.sitelink.tr069.plugins.plugin_utils import _keys, _mesh_plan, _published, _specs
+from ansible_collections.sitelink.tr069.plugins.plugin_utils import _keys, _published
+from ansible_collections.sitelink.tr069.plugins.plugin_utils._plan.build import build as build_plan
+from ansible_collections.sitelink.tr069.plugins.plugin_utils._plan.peers import client
+from ansible_collections.sitelink.tr069.plugins.plugin_utils._plan.peers import peers as peers_of
+from ansible_collections.sitelink.tr069.plugins.plugin_utils._plan.rules.ddns import names_to_publish
+from ansible_collections.sitelink.tr069.plugins.plugin_utils._plan.rules.device import DAEMON_PORT
+from ansible_collections.sitelink.tr069.plugins.plugin_utils._plan.specs import options
 from ansible_collections.sitelink.tr069.plugins.plugin_utils._readers import secrets
 from right_mesh import SECRET, TOKEN
 
@@ -17,7 +23,7 @@ PUBLISHED = "lab-mesh-secret-published-never-use-outside-the-lab"
 
 
 def build(hostvars, names=None):
-    return _mesh_plan.build(hostvars if names is None else names, hostvars)
+    return build_plan(hostvars if names is None else names, hostvars)
 
 
 def faults(hostvars):
@@ -423,7 +429,10 @@ def test_an_operators_own_variable_is_nobodys_slip(mesh, name):
 @pytest.mark.parametrize(
     "given",
     [
-        {"tr069_common_ports": ["7547"], "tr069_firewall_allow": [{"protocol": "tcp", "ports": "{{ tr069_common_ports }}"}]},
+        {
+            "tr069_common_ports": ["7547"],
+            "tr069_firewall_allow": [{"protocol": "tcp", "ports": "{{ tr069_common_ports }}"}],
+        },
         {"ddns_token1": "x", "ddns_providers": [{"provider": "cloudflare", "token": "{{ ddns_token1 }}"}]},
         {"watch_intervals": 9, "watch_interval": "{{ watch_intervals }}"},
     ],
@@ -469,7 +478,7 @@ def test_whose_names_a_site_publishes(mesh):
 
 def test_the_accounts_of_the_sites_to_publish_for(mesh):
     mesh.spoil("site-c", ddns_provider="alidns", ddns_id="LTAI", ddns_token="other").without("site-b", "ddns_hostname")
-    found = _mesh_plan.names_to_publish(["site-a", "site-b", "site-c", "gone"], mesh, "site-a")
+    found = names_to_publish(["site-a", "site-b", "site-c", "gone"], mesh, "site-a")
     assert [site["site"] for site in found] == ["site-c"]
     assert (found[0]["hostname"], found[0]["provider"], found[0]["token"]) == ("site-c.example.com", "alidns", "other")
     assert (found[0]["ttl"], found[0]["extra"]) == (0, {})
@@ -533,7 +542,7 @@ def test_names_that_differ_by_case_only(mesh):
 
 def test_an_empty_group():
     assert faults({}) == [(None, "wireguard_mesh_group")]
-    assert "other" in _mesh_plan.build([], {}, "other")["problems"][0]["message"]
+    assert "other" in build_plan([], {}, "other")["problems"][0]["message"]
 
 
 @pytest.mark.parametrize("network", ["10.9.0.0/24", "10.0.0.0/6", "11.255.255.0/24"])
@@ -738,13 +747,13 @@ def test_each_site_is_read_once(mesh):
             HostVars.reads += 1
             return super().__getitem__(name)
 
-    _mesh_plan.build(["site-c", "site-a", "site-b", "site-a"], HostVars(mesh))
+    build_plan(["site-c", "site-a", "site-b", "site-a"], HostVars(mesh))
     assert HostVars.reads == 3
 
 
 def test_peers(mesh):
     plan = build(mesh)
-    peers = _mesh_plan.peers(plan, "site-b", SECRET)
+    peers = peers_of(plan, "site-b", SECRET)
     assert [peer["name"] for peer in peers] == ["site-a", "site-c"]
     assert peers[0] == {
         "name": "site-a",
@@ -756,14 +765,14 @@ def test_peers(mesh):
         "external": False,
         "preshared_key": _keys.MeshKeys(SECRET, "sitelink").preshared_keys(("site-a", 1), [("site-b", 1)])[0],
     }
-    assert all("preshared_key" not in peer for peer in _mesh_plan.peers(plan, "site-b"))
+    assert all("preshared_key" not in peer for peer in peers_of(plan, "site-b"))
     without = build(mesh.spoil(wireguard_mesh_preshared_keys=False))
-    assert all("preshared_key" not in peer for peer in _mesh_plan.peers(without, "site-b", SECRET))
+    assert all("preshared_key" not in peer for peer in peers_of(without, "site-b", SECRET))
 
 
 def test_a_new_generation_changes_the_site_s_own_pairs_only(mesh):
     def preshared(site):
-        return {peer["name"]: peer["preshared_key"] for peer in _mesh_plan.peers(build(mesh), site, SECRET)}
+        return {peer["name"]: peer["preshared_key"] for peer in peers_of(build(mesh), site, SECRET)}
 
     before = preshared("site-a")
     mesh.spoil("site-b", wireguard_mesh_key_generation=2)
@@ -846,7 +855,7 @@ def test_the_mtu_follows_from_the_underlay_s(mesh):
 
 
 def names_of_peers(plan):
-    return {name: [peer["name"] for peer in _mesh_plan.peers(plan, name, SECRET)] for name in plan["sites"]}
+    return {name: [peer["name"] for peer in peers_of(plan, name, SECRET)] for name in plan["sites"]}
 
 
 def test_a_site_that_only_talks_to_some(mesh):
@@ -876,10 +885,10 @@ def test_external_peers(mesh):
         "site-b": ["phone", "router", "site-a", "site-c"],
         "site-c": ["router", "site-a", "site-b"],
     }
-    phone, router, *_ = _mesh_plan.peers(plan, "site-b", SECRET)
+    phone, router, *_ = peers_of(plan, "site-b", SECRET)
     assert (router["public_key"], router["allowed_ips"]) == (KEY_2, ["192.168.11.101/32", "192.168.40.0/24"])
     assert router["endpoint"] == {"host": "router.example.com", "port": 51820} and "preshared_key" not in router
-    told = _mesh_plan.client(plan, "phone", SECRET)
+    told = client(plan, "phone", SECRET)
     assert _keys.public_key(told["private_key"]) == phone["public_key"]
     assert (told["address"], told["mtu"]) == ("192.168.11.100", 1412)
     assert told["peers"] == [
@@ -891,7 +900,7 @@ def test_external_peers(mesh):
             "preshared_key": phone["preshared_key"],
         }
     ]
-    assert _mesh_plan.client(plan, "router", SECRET)["private_key"] is None
+    assert client(plan, "router", SECRET)["private_key"] is None
     assert told["private_key"] not in json.dumps(plan)
     # No site could come to have the keys of an external peer.
     assert _keys.MeshKeys(SECRET, "sitelink").private_key("phone", 1) != told["private_key"]
@@ -939,7 +948,7 @@ def test_an_overlay_of_both_kinds(mesh):
     assert plan["sites"]["site-a"]["addresses"] == ["192.168.11.1/24", "fd5c:1d2e:3f40::1/64"]
     assert plan["sites"]["site-b"]["allowed_ips"] == ["192.168.11.2/32", "fd5c:1d2e:3f40::b/128", "192.168.2.0/24"]
     assert plan["external_peers"]["phone"]["allowed_ips"] == ["192.168.11.100/32", "fd5c:1d2e:3f40::64/128"]
-    assert _mesh_plan.client(plan, "phone", SECRET)["addresses"] == ["192.168.11.100/32", "fd5c:1d2e:3f40::64/128"]
+    assert client(plan, "phone", SECRET)["addresses"] == ["192.168.11.100/32", "fd5c:1d2e:3f40::64/128"]
 
 
 @pytest.mark.parametrize(
@@ -975,7 +984,7 @@ def test_wrong_overlays_of_ipv6(mesh, site, variables, words):
 
 def test_the_daemon_s_port_is_known():
     text = (pathlib.Path(__file__).parents[4] / "roles/site_agent/files/sitelink/tell.py").read_text()
-    assert f"PORT = {_mesh_plan.DAEMON_PORT}\n" in text
+    assert f"PORT = {DAEMON_PORT}\n" in text
 
 
 def exits(mesh, when="broadband_down"):
@@ -1104,7 +1113,7 @@ def test_sources_that_are_left_empty_are_the_whole_underlay(mesh):
     assert plan["sites"]["site-b"]["firewall_allow"] == [{"protocol": "tcp", "ports": ["443"], "sources": []}]
 
 
-@pytest.mark.parametrize("variable", sorted(set(_specs.options()) - {"ddns_extra"}))
+@pytest.mark.parametrize("variable", sorted(set(options()) - {"ddns_extra"}))
 def test_no_public_variable_takes_everything(mesh, variable):
     """Something no variable means: each is judged before any site is reached, whatever role it belongs to."""
     mesh.spoil("site-b", **{variable: {"a": ["mapping"]}})

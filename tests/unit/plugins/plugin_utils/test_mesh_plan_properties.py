@@ -5,7 +5,10 @@ import ipaddress
 import itertools
 import json
 
-from ansible_collections.sitelink.tr069.plugins.plugin_utils import _mesh_plan
+from ansible_collections.sitelink.tr069.plugins.plugin_utils._plan.build import build
+from ansible_collections.sitelink.tr069.plugins.plugin_utils._plan.peers import client
+from ansible_collections.sitelink.tr069.plugins.plugin_utils._plan.peers import peers as peers_of
+from ansible_collections.sitelink.tr069.plugins.plugin_utils._plan.variables import ROWS
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from right_mesh import SECRET
@@ -36,7 +39,7 @@ def inventories(draw, wrong=False):
             "wireguard_mesh_key_generation": draw(st.integers(1, 3)),
         }
         if wrong:
-            variable = st.sampled_from(sorted(_mesh_plan.DEFAULTS))
+            variable = st.sampled_from(sorted(ROWS))
             hostvars[name].update(draw(st.dictionaries(variable, odd, max_size=2)))
     return hostvars
 
@@ -44,14 +47,14 @@ def inventories(draw, wrong=False):
 @settings(max_examples=150)
 @given(inventories())
 def test_symmetric_complete_and_without_overlap(hostvars):
-    plan = _mesh_plan.build(hostvars, hostvars)
+    plan = build(hostvars, hostvars)
     lans = [ipaddress.ip_network(lan) for site in hostvars.values() for lan in site["wireguard_mesh_lan_subnets"]]
     overlay = ipaddress.ip_network("192.168.11.0/24")
     wrong = any(one.overlaps(other) for one, other in itertools.combinations([overlay, *lans], 2))
     assert bool(plan["problems"]) == wrong
     if wrong:
         return
-    peers = {name: _mesh_plan.peers(plan, name, SECRET) for name in hostvars}
+    peers = {name: peers_of(plan, name, SECRET) for name in hostvars}
     pairs = [(name, peer["name"]) for name in hostvars for peer in peers[name]]
     assert sorted(pairs) == sorted(itertools.permutations(hostvars, 2))
     preshared = {(name, peer["name"]): peer["preshared_key"] for name in hostvars for peer in peers[name]}
@@ -67,16 +70,16 @@ def test_symmetric_complete_and_without_overlap(hostvars):
 def test_the_order_of_the_inventory_does_not_matter_and_nothing_raises(hostvars, random):
     shuffled = list(hostvars)
     random.shuffle(shuffled)
-    plan = json.dumps(_mesh_plan.build(hostvars, hostvars))
-    assert json.dumps(_mesh_plan.build(shuffled, {name: hostvars[name] for name in shuffled})) == plan
+    plan = json.dumps(build(hostvars, hostvars))
+    assert json.dumps(build(shuffled, {name: hostvars[name] for name in shuffled})) == plan
     assert SECRET not in plan
 
 
 @settings(max_examples=150)
-@given(st.dictionaries(st.sampled_from(sorted(_mesh_plan.DEFAULTS)), odd | networks | addresses, max_size=6))
+@given(st.dictionaries(st.sampled_from(sorted(ROWS)), odd | networks | addresses, max_size=6))
 def test_any_value_is_a_plan_or_a_problem(variables):
     hostvars = {"a": variables, "b": {}}
-    json.dumps(_mesh_plan.build(hostvars, hostvars))
+    json.dumps(build(hostvars, hostvars))
 
 
 @st.composite
@@ -103,15 +106,15 @@ def chosen(draw):
 @settings(max_examples=150)
 @given(chosen(), st.randoms(use_true_random=False))
 def test_each_pair_is_whole_or_not_there(hostvars, random):
-    plan = _mesh_plan.build(hostvars, hostvars)
+    plan = build(hostvars, hostvars)
     shuffled = list(hostvars)
     random.shuffle(shuffled)
-    assert _mesh_plan.build(shuffled, {name: hostvars[name] for name in shuffled}) == plan
+    assert build(shuffled, {name: hostvars[name] for name in shuffled}) == plan
     if plan["problems"]:
         return
     present = [name for name in hostvars if hostvars[name]["wireguard_mesh_state"] == "present"]
     assert sorted(plan["sites"]) == sorted(present)
-    peers = {name: _mesh_plan.peers(plan, name, SECRET) for name in present}
+    peers = {name: peers_of(plan, name, SECRET) for name in present}
     pairs = {(name, peer["name"]): peer["preshared_key"] for name in present for peer in peers[name]}
     assert len(pairs) == sum(map(len, peers.values()))
     for name, other in itertools.permutations(present, 2):
@@ -119,6 +122,6 @@ def test_each_pair_is_whole_or_not_there(hostvars, random):
         only = [hostvars[each]["wireguard_mesh_peers_only"] for each in (name, other)]
         assert ((name, other) in pairs) == ((not only[0] or other in only[0]) and (not only[1] or name in only[1]))
     for external in plan["external_peers"]:
-        told = {peer["name"]: peer for peer in _mesh_plan.client(plan, external, SECRET)["peers"]}
+        told = {peer["name"]: peer for peer in client(plan, external, SECRET)["peers"]}
         assert sorted(told) == sorted(name for name in present if (name, external) in pairs)
         assert all(told[name]["preshared_key"] == pairs[name, external] for name in told)

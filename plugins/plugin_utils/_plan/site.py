@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One site of an inventory."""
+
+from __future__ import annotations
+
+import re
+import typing as t
+from collections.abc import Mapping
+
+from ansible_collections.sitelink.tr069.plugins.plugin_utils import _spelling
+from ansible_collections.sitelink.tr069.plugins.plugin_utils._plan.hostvars import plain, templates, way
+from ansible_collections.sitelink.tr069.plugins.plugin_utils._plan.report import Report, shown
+from ansible_collections.sitelink.tr069.plugins.plugin_utils._plan.variables import (
+    Row,
+    by_default,
+    is_secret,
+    known_variables,
+    table,
+)
+from ansible_collections.sitelink.tr069.plugins.plugin_utils._readers.fault import Fault, quote
+
+
+class Site:
+    """One site's variables: values that could be read, the rest reported. A default for what is not given."""
+
+    def __init__(
+        self, name: str, hostvars: Mapping[str, t.Any], variables: Mapping[str, t.Any] | None, report: Report
+    ) -> None:
+        """
+        :param variables: the site's own of hostvars; None when they cannot be read, because a file of them cannot be
+            decrypted or parsed. The message of that error may hold its text.
+        """
+        self.name = name
+        self._report = report
+        self._values: dict[str, t.Any] = dict(by_default())
+        self._faulty: set[str] = set()
+        self._given: set[str] = set()
+        if variables is None:
+            variables = {}
+            self.fault("hostvars", "cannot be read. Look at: ansible-inventory --host " + shown(name))
+        for variable, row in table().items():
+            if variable in variables:
+                self._read(variable, row, hostvars, variables)
+        self.way = way(variables)
+        for variable in variables:
+            if isinstance(variable, str) and variable not in known_variables():
+                self._check_unknown(variable, hostvars)
+
+    def _read(self, variable: str, row: Row, hostvars: Mapping[str, t.Any], variables: Mapping[str, t.Any]) -> None:
+        try:
+            given = plain(variables[variable])
+        except Exception:  # noqa: BLE001 - an error in a template or a vault; its message may hold a secret
+            self.drop(variable, self._unresolved(hostvars, variable))
+            return
+        if given is None or given == "":
+            return
+        self._given.add(variable)
+        try:
+            self._values[variable] = row.read(given)
+        except Fault as fault:
+            self.drop(variable, str(fault))
+
+    def _check_unknown(self, variable: str, hostvars: Mapping[str, t.Any]) -> None:
+        ours = _spelling.is_ours(variable)
+        meant = _spelling.meant(variable, known_variables(), not ours)
+        # What is no name of ours beside the right one may be the operator's.
+        if not (ours or (meant and not self.gave(meant))) or variable in self._named(hostvars):
+            return
+        if meant:
+            self.fault(variable, f"is not known to sitelink.tr069. Write {meant}, if that is meant.")
+        else:
+            self.fault(
+                variable,
+                "is not known to sitelink.tr069. Correct the name, or leave the line out. All names: docs/en/options.md.",
+            )
+
+    def _named(self, hostvars: Mapping[str, t.Any]) -> set[str]:
+        """The words of the site's templates: a variable that one names is the operator's own, whatever it looks like."""
+        if not hasattr(hostvars, "raw_get"):
+            return set()
+        raw = hostvars.raw_get(self.name)
+        values = [raw[variable] for variable in raw if variable in known_variables() or _spelling.is_ours(variable)]
+        return set(re.findall(r"\w+", " ".join(text for value in values for text in templates(value))))
+
+    def _unresolved(self, hostvars: Mapping[str, t.Any], variable: str) -> str:
+        template = ""
+        if not is_secret(variable) and hasattr(hostvars, "raw_get"):
+            template = next((f" {quote(text)}" for text in templates(hostvars.raw_get(self.name)[variable])), "")
+        return (
+            f"has a value{template} that cannot be resolved from this site's own variables. "
+            "Name only variables of the inventory in it, and check the vault password."
+        )
+
+    def fault(self, variable: str, predicate: str) -> None:
+        self._faulty.add(variable)
+        self._report.add(self.name, variable, predicate)
+
+    def get(self, variable: str) -> t.Any:
+        """The value, or None when it is not given or faulty."""
+        return self._values.get(variable)
+
+    def is_faulty(self, variable: str) -> bool:
+        return variable in self._faulty
+
+    def gave(self, variable: str) -> bool:
+        """Whether the inventory sets the variable, rightly or wrongly."""
+        return variable in self._given or variable in self._faulty
+
+    def drop(self, variable: str, predicate: str) -> None:
+        """Reports a value, and does not use it any further."""
+        self._values.pop(variable, None)
+        self.fault(variable, predicate)
