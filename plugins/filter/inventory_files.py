@@ -5,7 +5,7 @@ from __future__ import annotations
 import typing as t
 
 from ansible.errors import AnsibleFilterError
-from ansible_collections.sitelink.tr069.plugins.plugin_utils import _inventory_files
+from ansible_collections.sitelink.tr069.plugins.plugin_utils._inventory_files.problems import problems
 from ansible_collections.sitelink.tr069.plugins.plugin_utils._libraries import needs_libraries
 from ansible_collections.sitelink.tr069.plugins.plugin_utils._plan.variables import known_variables
 
@@ -59,9 +59,7 @@ def inventory_files(sources: t.Any, groups: t.Any) -> list[dict[str, t.Any]]:
             "inventory_files: the input must be a list of paths, such as ansible_inventory_sources."
         )
     names = {str(group): [str(host) for host in groups[group]] for group in groups}
-    return _inventory_files.problems(
-        [str(source) for source in sources], names.get("all", []), list(names), known_variables()
-    )
+    return problems([str(source) for source in sources], names.get("all", []), list(names), known_variables())
 
 
 class FilterModule:

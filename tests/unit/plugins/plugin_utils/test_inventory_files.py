@@ -5,7 +5,7 @@ import pathlib
 import shutil
 
 import pytest
-from ansible_collections.sitelink.tr069.plugins.plugin_utils import _inventory_files
+from ansible_collections.sitelink.tr069.plugins.plugin_utils._inventory_files import problems as inventory_files
 from ansible_collections.sitelink.tr069.plugins.plugin_utils._plan.variables import known_variables
 
 ROOT = pathlib.Path(__file__).resolve().parents[4]
@@ -19,7 +19,7 @@ def inventory(tmp_path):
 
 
 def problems(*sources):
-    return _inventory_files.problems(list(map(str, sources)), HOSTS, ("all", "ungrouped", "sites"), known_variables())
+    return inventory_files.problems(list(map(str, sources)), HOSTS, ("all", "ungrouped", "sites"), known_variables())
 
 
 def the_problem(*sources):

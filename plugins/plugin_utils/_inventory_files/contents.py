@@ -1,0 +1,191 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What stands in one file, as far as Ansible or YAML takes it for something else than it looks like."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+import re
+import typing as t
+
+import yaml
+from ansible_collections.sitelink.tr069.plugins.plugin_utils import _spelling
+from ansible_collections.sitelink.tr069.plugins.plugin_utils._inventory_files.lists import LOADER, is_list
+from ansible_collections.sitelink.tr069.plugins.plugin_utils._plan.variables import is_secret
+from ansible_collections.sitelink.tr069.plugins.plugin_utils._readers.fault import quote
+
+_TEMPLATE = " Put a value with two curly brackets in it into quotes."
+_OCTAL = re.compile(r"[-+]?0[0-7_]+")
+
+
+class File:
+    """One file that Ansible reads."""
+
+    def __init__(self, path: pathlib.Path, shown: str, known: frozenset[str], listing: bool = False) -> None:
+        """listing: the file is to list hosts. Where it cannot, it may be something else that lies in the directory."""
+        self._shown, self._known, self._listing = shown, known, listing
+        self.problems: list[dict[str, t.Any]] = []
+        try:
+            data = path.read_bytes()
+        except OSError as exc:
+            self._problem(0, f"cannot be read: {exc.strerror}.", unreadable=True)
+            return
+        if data.startswith(b"$ANSIBLE_VAULT"):
+            return
+        try:
+            text = data.decode("utf-8-sig")
+        except UnicodeDecodeError as exc:
+            line = data[: exc.start].count(b"\n") + 1
+            self._problem(line, "is no UTF-8 text. Open it in an editor and save it again as UTF-8.", unreadable=True)
+            return
+        if "\0" in text:
+            self._problem(0, "is no UTF-8 text. Open it in an editor and save it again as UTF-8.", unreadable=True)
+            return
+        self._text(text)
+
+    def _problem(self, line: int, message: str, unreadable: bool = False) -> None:
+        place = f"{self._shown}, line {line}" if line else self._shown
+        self.problems.append({"file": self._shown, "message": f"{place}: {message}", "unreadable": unreadable})
+
+    def _text(self, text: str) -> None:
+        if self._shown.endswith(".json") or text.lstrip().startswith("{"):
+            try:
+                json.loads(text)
+            except ValueError:
+                pass
+            else:
+                return
+        try:
+            node = yaml.compose(text, Loader=LOADER)
+        except yaml.YAMLError as exc:
+            self._unreadable(text, exc)
+            return
+        if node is None or (isinstance(node, yaml.ScalarNode) and node.value in ("", "null", "~")):
+            return
+        if not isinstance(node, yaml.MappingNode):
+            if self._listing:
+                return
+            line = node.start_mark.line + 1
+            self._problem(line, f"holds no lines like `name: value`.{self._hint(text, line)}", unreadable=True)
+            return
+        self._mapping(node)
+        if self._listing and is_list(node):
+            for _key, group in node.value:
+                self._group(group)
+
+    def _group(self, node: yaml.Node) -> None:
+        """A group of a list: Ansible drops the whole list for one of these slips, or the group's hosts."""
+        for key, value in node.value if isinstance(node, yaml.MappingNode) else ():
+            name, line = str(key.value), key.start_mark.line + 1
+            if name == "hosts":
+                self._hosts(value)
+            elif name == "children" and isinstance(value, yaml.MappingNode):
+                for _key, group in value.value:
+                    self._group(group)
+            elif name not in ("children", "vars"):
+                meant = _spelling.meant(name, frozenset({"hosts", "children", "vars"}))
+                advice = f"Write {meant}:" if meant else "Write hosts: above it, and indent the hosts below that"
+                self._problem(
+                    line, f"{name} stands where a group has hosts, children or vars. {advice}.", unreadable=True
+                )
+
+    def _hosts(self, node: yaml.Node) -> None:
+        if isinstance(node, yaml.ScalarNode) and (
+            node.value in ("", "null", "~") or re.fullmatch(r"[^\s:：]+", node.value)
+        ):
+            return  # none, or one name
+        if not isinstance(node, yaml.MappingNode):
+            line = node.start_mark.line + 1
+            self._problem(
+                line, "hosts holds no names with a colon. Write each on a line like `shenzhen:`.", unreadable=True
+            )
+            return
+        for key, _value in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.tag != "tag:yaml.org,2002:str":
+                line = key.start_mark.line + 1
+                self._problem(
+                    line, f"YAML does not read {key.value} as a name. Write '{key.value}', in quotes.", unreadable=True
+                )
+
+    def _unreadable(self, text: str, exc: yaml.YAMLError) -> None:
+        mark = getattr(exc, "problem_mark", None) or getattr(exc, "context_mark", None)
+        line = mark.line + 1 if mark else 0
+        lines = text.splitlines()
+        # YAML sees many a slip only in the line below it.
+        hinted = next(
+            (number for number in (line, line - 1) if 0 < number <= len(lines) and self._hint(text, number)), line
+        )
+        self._problem(
+            hinted,
+            f"cannot be read as YAML.{self._hint(text, hinted) or ' Compare it with the lines above and below it.'}",
+            True,
+        )
+
+    @staticmethod
+    def _hint(text: str, number: int) -> str:
+        lines = text.splitlines()
+        line = lines[number - 1] if 0 < number <= len(lines) else ""
+        code = line.partition(" #")[0]
+        if "\t" in line[: len(line) - len(line.lstrip())] or line.startswith("\t"):
+            return " It begins with a tab. Write blanks instead."
+        if line.startswith("$ANSIBLE_VAULT") or re.fullmatch("[0-9a-f]+", line):
+            return " The lines of an encrypted value have to be indented below its name."
+        if re.match(r"\s*[\w-]+\s*：", code):
+            return (
+                " It has a full-width colon. Write a colon and a blank, with the keyboard in English (half-width) mode."
+            )
+        if re.match(r"\s*(- )?[\w-]+:[^\s]", code):
+            return " A blank is missing behind the colon."
+        if re.match(r"\s*[\w-]+\s*=", code):
+            return " Write a colon and a blank instead of the equals sign."
+        if re.search(r":\s+[^'\"\s]*\{\{", code):
+            return _TEMPLATE
+        return ""
+
+    def _mapping(self, node: yaml.MappingNode) -> None:
+        lines: dict[str, int] = {}
+        for key, value in node.value:
+            name = str(key.value) if isinstance(key, yaml.ScalarNode) else ""
+            line = key.start_mark.line + 1
+            if name and name != "<<" and lines.setdefault(name, line) != line:
+                self._problem(
+                    line,
+                    f"{quote(name)} stands in line {lines[name]} already, and only one of the two counts. Take one of them out.",
+                )
+            if name in self._known:
+                self._numbers(name, value)
+            if not isinstance(key, yaml.ScalarNode):
+                self._problem(line, f"cannot be read as YAML.{_TEMPLATE}", unreadable=True)
+                continue
+            for child in value.value if isinstance(value, yaml.SequenceNode) else [value]:
+                if isinstance(child, yaml.MappingNode):
+                    self._mapping(child)
+
+    def _numbers(self, variable: str, node: yaml.Node) -> None:
+        if isinstance(node, yaml.SequenceNode):
+            for item in node.value:
+                self._numbers(variable, item)
+        elif isinstance(node, yaml.MappingNode):
+            for _key, value in node.value:
+                self._numbers(variable, value)
+        if not isinstance(node, yaml.ScalarNode) or node.tag not in (
+            "tag:yaml.org,2002:int",
+            "tag:yaml.org,2002:float",
+        ):
+            return
+        written = node.value
+        if not (":" in written or _OCTAL.fullmatch(written)):
+            return
+        if is_secret(variable):
+            self._problem(
+                node.start_mark.line + 1, f"{variable} holds what YAML reads as another number. Put it into quotes."
+            )
+            return
+        if ":" in written:  # base 60
+            meant = f"'{written}', in quotes"
+        else:
+            meant = f"{written.lstrip('0') or '0'}, or '{written}' in quotes"
+        self._problem(
+            node.start_mark.line + 1,
+            f"{variable} is {written}, which YAML reads as {yaml.safe_load(written)}. Write {meant}.",
+        )
