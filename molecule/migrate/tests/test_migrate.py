@@ -82,7 +82,7 @@ cat > /usr/src/DDNS/config.json <<'END'
   "token": "TOKEN"
 }
 END
-for i in $(seq 360); do [ -z "$(get-interface-ip eth1)" ] || break; sleep 0.5; [ $((i % 40)) != 0 ] || networkctl reconfigure eth1; done
+for i in $(seq 360); do [ -z "$(get-interface-ip eth1)" ] || break; sleep 0.5; [ $((i % 40)) != 0 ] || networkctl renew eth1; done
 [ -n "$(get-interface-ip eth1)" ] || { networkctl; ip -br address; journalctl -n 40 -u systemd-networkd; exit 1; } >&2
 /usr/bin/python3 /usr/src/DDNS/run.py -c /usr/src/DDNS/config.json
 set-tr069-gateway eth1

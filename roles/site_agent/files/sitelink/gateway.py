@@ -56,10 +56,11 @@ View = namedtuple("View", "wanted missing_routes missing_rules stale_routes stal
 
 
 # systemd-networkd 252 that is told twice at once to configure a NIC (netplan apply does that) now and then removes the address
-# that it just leased, and sets it again only when it renews the lease.
-FORGOTTEN_SECONDS, FORGOTTEN_PAUSE = 10, 60
-RECONFIGURE = ("networkctl", "reconfigure")
-RECONFIGURE_SECONDS = 10
+# that it just leased, and sets it again only when it renews the lease (systemd issue 16071). To configure the NIC anew often helps
+# as well; where it does not, each time begins the same again, and the renewal is never reached: so in turn.
+FORGOTTEN_SECONDS, FORGOTTEN_PAUSE = 10, 30
+CURES = (("networkctl", "renew"), ("networkctl", "reconfigure"))
+CURE_SECONDS = 10
 
 
 class NoGateway(Exception):
@@ -406,6 +407,7 @@ class Daemon:
         self.looks = []
         self.quarrel = Quarrel()
         self.bare = None  # the timer while the NIC has no address at all
+        self.cures = 0  # what was tried since then
         loop.watch(self.events, self.on_events)
         loop.every(SAFETY_SECONDS, self.look)
         loop.every(PROOF_SECONDS, self.prove)
@@ -463,6 +465,7 @@ class Daemon:
         link = self.kernel.link(self.cfg.interface)
         self.index = link.index if link else None
         if view.wanted.address is not None or not self.lost_lease():
+            self.cures = 0
             if self.bare is not None:
                 self.bare.cancel()
                 self.bare = None
@@ -487,12 +490,14 @@ class Daemon:
         if not lost:
             return
         self.bare = self.loop.after(FORGOTTEN_PAUSE, self.lease_again)
-        text = "systemd-networkd has leased %s for %s and taken it away again; it is told to configure the NIC anew"
-        log.log(log.WARNING, text % (lost, self.cfg.interface))
+        cure = CURES[self.cures % len(CURES)]
+        self.cures += 1
+        text = "systemd-networkd has leased %s for %s and taken it away again; it is told: %s"
+        log.log(log.WARNING, text % (lost, self.cfg.interface, " ".join(cure)))
         try:
             done = subprocess.run(
-                list(RECONFIGURE) + [self.cfg.interface],
-                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=RECONFIGURE_SECONDS,
+                list(cure) + [self.cfg.interface],
+                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=CURE_SECONDS,
             )  # fmt: skip
             if done.returncode:
                 log.log(log.WARNING, "networkctl: " + done.stdout.decode(errors="replace").strip()[-300:])
