@@ -133,6 +133,9 @@ def _parser():
         "--upgrade", action="store_true", help="instead: restart the daemons that run an older program"
     )
     command.add_argument("--dry-run", action="store_true", help="only say what would be done")
+    command.add_argument(
+        "--as-if", metavar="FILE", help="with --dry-run: as if files had these SHA-256 digests, {path: digest} in JSON"
+    )
     command.set_defaults(run=_service)
 
     command = commands.add_parser("sysctls", help="set the kernel's values that a file of sysctl.d says, and say which")
@@ -257,7 +260,8 @@ def _mesh(options):
 
 
 def _service(options):
-    do = service.Service(dry_run=options.dry_run)
+    as_if = state.read_json(options.as_if) if options.as_if and options.dry_run else {}
+    do = service.Service(dry_run=options.dry_run, as_if=as_if)
     return _say(do.upgrade() if options.upgrade else do.bring(options.unit))
 
 

@@ -99,8 +99,9 @@ def told(name):
     return state.read_json(record_path(name))
 
 
-def differing(name, said):
-    """What is written now and is not what a process said: PROGRAM, paths."""
+def differing(name, said, as_if=None):
+    """What is written now and is not what a process said: PROGRAM, paths. as_if: {path: digest} of what counts as written."""
+    as_if = as_if or {}
     known = dict(said.get("files") or {}, **{unit_path(name): said.get("unit")})
     found = [PROGRAM] if said.get("program") != program() else []
-    return found + [path for path in [unit_path(name)] + files(name) if digest(path) != known.get(path)]
+    return found + [path for path in [unit_path(name)] + files(name) if as_if.get(path, digest(path)) != known.get(path)]

@@ -40,10 +40,11 @@ class Systemd:
 
 
 class Service:
-    def __init__(self, systemd=None, dry_run=False, drift=None):
-        """drift: in what a running interface differs from its files; settle.drift()."""
+    def __init__(self, systemd=None, dry_run=False, drift=None, as_if=None):
+        """drift: in what a running interface differs from its files; settle.drift(). as_if: {path: digest} of a dry run."""
         self.systemd = systemd or Systemd()
         self.dry_run = dry_run
+        self.as_if = as_if or {}
         self.drift = drift or settle.drift
 
     def bring(self, units):
@@ -82,7 +83,7 @@ class Service:
             if shown.get("ActiveState") != "active":
                 continue  # its own role starts it
             told = _told(unit, shown)
-            if told and loaded.PROGRAM not in loaded.differing(unit, told):
+            if told and loaded.PROGRAM not in self._differing(unit, told):
                 continue
             try:
                 self._do("restart", unit)
@@ -99,7 +100,11 @@ class Service:
     def _outdated(self, unit):
         """Whether systemd has not read the files of a unit as they are."""
         shown = self.systemd.show(unit)
-        return shown.get("NeedDaemonReload") == "yes" or shown.get("LoadState") == "not-found"
+        known = shown.get("NeedDaemonReload") != "yes" and shown.get("LoadState") != "not-found"
+        return not known or loaded.unit_path(unit) in self.as_if
+
+    def _differing(self, unit, told):
+        return loaded.differing(unit, told, self.as_if)
 
     def _running(self, unit, shown, outdated):
         """(verb, why) for an active unit; no reason where it runs what is written."""
@@ -109,7 +114,7 @@ class Service:
         told = _told(unit, shown)
         if not told:
             return "restart", "it does not tell what it runs"
-        found = loaded.differing(unit, told)
+        found = self._differing(unit, told)
         mesh = unit.startswith("sitelink-mesh@")
         if outdated or [item for item in found if not mesh or item not in paths]:
             return "restart", _differ(found or [loaded.unit_path(unit)])
@@ -122,7 +127,7 @@ class Service:
     def _ddns(self, shown, outdated):
         """Why the name is to be published now."""
         told = loaded.told(loaded.DDNS)
-        if told and shown.get("ActiveState") == "activating" and not outdated and not loaded.differing(loaded.DDNS, told):
+        if told and shown.get("ActiveState") == "activating" and not outdated and not self._differing(loaded.DDNS, told):
             # The timer's run is under way: to wait for its end is no change.
             if self.dry_run:
                 return ""
@@ -130,7 +135,7 @@ class Service:
             told, shown = loaded.told(loaded.DDNS), self.systemd.show(loaded.DDNS)
         if not told:
             return "it has not run yet"
-        found = loaded.differing(loaded.DDNS, told)
+        found = self._differing(loaded.DDNS, told)
         if found or outdated:
             return _differ(found or [loaded.unit_path(loaded.DDNS)])
         return "" if told.get("ok") and shown.get("Result") == "success" else "the last run failed"

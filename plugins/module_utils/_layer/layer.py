@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A layer is brought to a site, or taken away: all of it is looked at and judged first, and changed after that.
+
+What is to be done follows from what is, and never from what this run has just changed: a run that broke off anywhere is
+finished by the next one.
+"""
+
+import contextlib
+import hashlib
+import os
+import tempfile
+from functools import partial
+from typing import Any, Dict, Iterable, Iterator, List, Tuple
+
+from . import changes, sysctls, units
+from .changes import Change
+from .site import Site
+from .wanted import File, Refused, Wanted
+
+
+@contextlib.contextmanager
+def _said(path: str) -> Iterator[None]:
+    """Says what it was about when the system refuses."""
+    try:
+        yield
+    except OSError as error:
+        raise Refused(["%s: %s" % (path, error.strerror or error)]) from None
+
+
+class Layer:
+    def __init__(self, site: Site, wanted: Wanted, check: bool = False, scratch: str = "/tmp") -> None:
+        """scratch: a directory that nobody else may enter, for the files that validate looks at."""
+        self.site, self.wanted, self.check, self.scratch = site, wanted, check, scratch
+        self.done = []  # type: List[str]
+        self.diff = []  # type: List[Dict[str, Any]]
+        self.kept = []  # type: List[str]
+        self.systemd = units.Systemd(site)
+        self.stale = False  # systemd has not read all unit files as they are
+        self.own = [file.path for file in wanted.files]
+
+    def present(self) -> None:
+        """Raises Refused; what was done until then stands in `done`."""
+        site, wanted = self.site, self.wanted
+        kernels = [sysctls.Kernel(site, each, self._file(each.path).content) for each in wanted.sysctls]
+        problems = self._in_the_way()
+        for file in wanted.files:
+            problems += self._validate(file)
+        for kernel in kernels:
+            problems += kernel.problems()
+        if problems:
+            raise Refused(problems)
+        for directory in wanted.directories:
+            self._do(changes.directory(site, directory))
+        for file in wanted.files:
+            self._do(changes.file(site, file))
+        self.stale = False  # what was written until now the last step looks at
+        self._take_away(wanted.remains)
+        self._reload()
+        for kernel in kernels:
+            self._set(kernel)
+        self._bring()
+
+    def absent(self) -> None:
+        """Raises Refused, as present() does. Directories stay: what else lies in them is not known here."""
+        site, wanted = self.site, self.wanted
+        self.stale = any([self.systemd.is_outdated(unit) for unit in wanted.units])
+        for unit in reversed(wanted.units):
+            self._stop(unit)
+        for undo in wanted.undo:
+            if site.is_there(undo.needs):
+                self._do([Change("ran " + " ".join(undo.argv), undo.needs, partial(self._run, undo.argv))])
+        for each in wanted.sysctls:
+            self._set(sysctls.Kernel(site, each, None))
+        self._take_away(wanted.state_files + wanted.remains)
+        for file in reversed(wanted.files):  # the first one last: it is what the commands above need
+            self._do(changes.no_file(site, file, self.own))
+        self._reload()
+
+    def _file(self, path: str) -> File:
+        return next(file for file in self.wanted.files if file.path == path)
+
+    def _in_the_way(self) -> List[str]:
+        found = []
+        for directory in self.wanted.directories:
+            if self.site.look_at_directory(directory.path).kind not in ("", "directory"):
+                found.append("%s: it is no directory; move away what is there" % directory.path)
+        for file in self.wanted.files:
+            if self.site.look(file.path).kind in ("directory", "other"):
+                found.append("%s: it is no file; move away what is there" % file.path)
+            parent = changes.missing_parent(self.site, file, self.wanted.directories)
+            if parent and not self.check:  # what comes before this layer would have made it
+                found.append("%s: the directory %s is missing" % (file.path, parent))
+        return found
+
+    def _validate(self, file: File) -> List[str]:
+        """Also where the site has this content: what it is compared with may have changed."""
+        if not file.validate:
+            return []
+        with tempfile.TemporaryDirectory(dir=self.scratch) as directory:
+            path = os.path.join(directory, os.path.basename(file.path))
+            with open(path, "wb") as copy:
+                os.fchmod(copy.fileno(), 0o600)
+                copy.write(file.content)
+            done = self.site.run([word.replace("%s", path) for word in file.validate])
+        if done.code == 0 or (self.check and done.code != 1):
+            return []  # in check mode the program may not be there, or be an older one: that is no answer
+        if file.secret:
+            return ["%s: %s refuses it; its words are not shown, as they may quote the secret" % (file.path, file.validate[0])]
+        lines = [line.strip().replace(path, file.path) for line in (done.said + done.complained).splitlines()]
+        words = "; ".join(line for line in lines if line) or "%s ended with %d" % (file.validate[0], done.code)
+        return ["%s: %s" % (file.path, words)]
+
+    def _do(self, wanted: Iterable[Change]) -> None:
+        for change in wanted:
+            if not self.check:
+                with _said(change.path):
+                    change.do()
+            self.done.append(change.said)
+            self.diff += [change.diff] if change.diff else []
+            self.kept += [change.path] if change.keeps else []
+            self.stale = self.stale or units.is_unit_file(change.path)
+
+    def _run(self, argv: Tuple[str, ...]) -> None:
+        done = self.site.run(list(argv))
+        if done.code:
+            said = " ".join((done.complained + done.said).split())
+            raise Refused(["%s: %s" % (" ".join(argv), said or "it ended with %d" % done.code)])
+
+    def _take_away(self, patterns: List[str]) -> None:
+        found = {path for pattern in patterns for path in self.site.find(pattern)}
+        for path in sorted(found - set(self.own)):
+            if units.is_unit(path):
+                self._stop(os.path.basename(path))
+            self._do([changes.gone(self.site, path)])
+
+    def _stop(self, unit: str) -> None:
+        for verb in self.systemd.needed(unit):
+            self._do([Change("%s %s" % (units.SAID[verb], unit), unit, partial(self.systemd.do, verb, unit))])
+
+    def _reload(self) -> None:
+        if self.stale:
+            self._do([Change("let systemd read its units anew", "systemd", partial(self.systemd.do, "daemon-reload"))])
+
+    def _set(self, kernel: sysctls.Kernel) -> None:
+        with _said(kernel.wanted.before):
+            if not self.check:
+                kernel.remember()
+            for value in list(kernel.differing()):
+                said = "%s is %s now instead of %s" % (value.name, value.value, value.now)
+                shown = changes.diff(sysctls.KERNEL + value.name, value.now + "\n", value.value + "\n")
+                self._do([Change(said, value.name, partial(kernel.write, value), shown)])
+            if not self.check:
+                kernel.forget()
+
+    def _bring(self) -> None:
+        written = {}
+        if self.check:
+            for file in self.wanted.files:
+                if self.site.look(file.path).content != file.content:
+                    written[file.path] = hashlib.sha256(file.content).hexdigest()
+        for line in units.bring(self.site, self.wanted.program, self.wanted.units, self.check, written):
+            self.done.append(line)

@@ -1,0 +1,172 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The module's options, read and judged: what a layer is to put on a site."""
+
+import fnmatch
+import glob
+import grp
+import os
+import pwd
+import re
+from typing import Any, Dict, List, NamedTuple, Optional, Pattern, Tuple
+
+MODE = re.compile(r"0[0-7]{3}\Z")
+
+
+class Refused(Exception):
+    """Everything that stands against the layer: sentences, each of which begins with what it is about."""
+
+    def __init__(self, problems: List[str]) -> None:
+        super().__init__("; ".join(problems))
+        self.problems = problems
+
+
+class Directory(NamedTuple):
+    path: str
+    mode: int
+    uid: Optional[int]
+    gid: Optional[int]
+
+
+class File(NamedTuple):
+    path: str
+    content: bytes
+    secret: bool
+    mode: int
+    uid: int
+    gid: int
+    validate: Tuple[str, ...]
+    ours: Optional[Pattern[str]]  # in what is there already; None: whatever has this path is ours
+    needed_by: str  # a pattern: while another path fits it the file stays where the layer goes
+
+    def is_ours(self, content: bytes) -> bool:
+        return self.ours is None or self.ours.search(content.decode(errors="replace")) is not None
+
+
+class Sysctls(NamedTuple):
+    """A file in the form of sysctl.d(5) whose values are to be those of the kernel, and where what they were before is kept."""
+
+    path: str
+    before: str
+    missing_ok: bool
+
+
+class Undo(NamedTuple):
+    """A command that takes out of the kernel what a layer's programs put there; it needs a file of the layer."""
+
+    argv: Tuple[str, ...]
+    needs: str
+
+
+class Wanted(NamedTuple):
+    directories: List[Directory]
+    files: List[File]
+    sysctls: List[Sysctls]
+    units: List[str]
+    undo: List[Undo]
+    remains: List[str]
+    state_files: List[str]
+    program: str
+
+    def names(self, path: str) -> bool:
+        return any(path == file.path for file in self.files)
+
+
+class _Reader:
+    def __init__(self, check: bool) -> None:
+        self.check = check
+        self.problems: List[str] = []
+
+    def refuse(self, what: str, why: str) -> None:
+        self.problems.append("%s: %s" % (what, why))
+
+    def path(self, value: str) -> str:
+        if not value.startswith("/") or value != os.path.normpath(value) or value == "/":
+            self.refuse(repr(value), "write the whole path of a file, without . and .. in it")
+        return value
+
+    def pattern_of_paths(self, value: str) -> str:
+        directory, name = os.path.split(self.path(value))
+        if directory == "/" or glob.has_magic(directory):
+            self.refuse(repr(value), "only the last part of a path may be a pattern, and a file below / is nobody's")
+        return value
+
+    def mode(self, path: str, value: str) -> int:
+        if not MODE.match(value):
+            self.refuse(path, 'the mode %s is none; write four octal digits in quotes, such as "0644"' % value)
+            return 0
+        return int(value, 8)
+
+    def owner(self, path: str, option: str, value: str) -> int:
+        """The number of a user or group."""
+        try:
+            return pwd.getpwnam(value).pw_uid if option == "owner" else grp.getgrnam(value).gr_gid
+        except KeyError:
+            if not self.check:  # where the one who makes it only says so, it is not there yet
+                self.refuse(path, "its %s %s is not on this site" % (option, value))
+            return -1
+
+    def pattern(self, path: str, value: Optional[str]) -> Optional[Pattern[str]]:
+        if value is None:
+            return None
+        try:
+            return re.compile(value, re.MULTILINE)
+        except re.error as error:
+            self.refuse(path, "ours: %s is no regular expression: %s" % (value, error))
+            return None
+
+    def file(self, item: Dict[str, Any]) -> File:
+        path = self.path(item["dest"])
+        contents = [item[name] for name in ("content", "secret_content") if item.get(name) is not None]
+        if item["validate"] and not any("%s" in word for word in item["validate"]):
+            self.refuse(path, "validate needs %s where the name of the file to check is to stand")
+        return File(
+            path,
+            contents[0].encode() if contents else b"",
+            item["secret"],
+            self.mode(path, item["mode"]),
+            self.owner(path, "owner", item["owner"]),
+            self.owner(path, "group", item["group"]),
+            tuple(item["validate"] or ()),
+            self.pattern(path, item["ours"]),
+            self.pattern_of_paths(item["needed_by"]) if item["needed_by"] else "",
+        )
+
+    def directory(self, item: Dict[str, Any]) -> Directory:
+        path = self.path(item["path"])
+        owner, group = (
+            self.owner(path, option, item[option]) if item[option] else None for option in ("owner", "group")
+        )
+        return Directory(path, self.mode(path, item["mode"]), owner, group)
+
+    def twice(self, paths: List[str]) -> None:
+        for path in sorted({path for path in paths if paths.count(path) > 1}):
+            self.refuse(path, "it is wanted twice")
+
+
+def read(params: Dict[str, Any], check: bool) -> Wanted:
+    """The module's options. Raises Refused."""
+    reader = _Reader(check)
+    wanted = Wanted(
+        [reader.directory(item) for item in params["directories"]],
+        [reader.file(item) for item in params["files"]],
+        [
+            Sysctls(reader.path(item["file"]), reader.path(item["before"]) if item["before"] else "", item["missing_ok"])
+            for item in params["sysctls"]
+        ],
+        list(params["units"]),
+        [Undo(tuple(item["argv"]), reader.path(item["needs"])) for item in params["undo"]],
+        [reader.pattern_of_paths(path) for path in params["remains"]],
+        [reader.pattern_of_paths(path) for path in params["state_files"]],
+        params["program"],
+    )
+    reader.twice([file.path for file in wanted.files] + [directory.path for directory in wanted.directories])
+    for each in wanted.sysctls:
+        if not wanted.names(each.path):
+            reader.refuse(each.path, "sysctls names it, and it is none of the files")
+    for pattern in wanted.state_files:
+        for file in wanted.files:
+            if fnmatch.fnmatchcase(file.path, pattern):
+                reader.refuse(file.path, "it is one of the files, and state_files has it as well")
+    if reader.problems:
+        raise Refused(reader.problems)
+    return wanted

@@ -1,0 +1,316 @@
+#!/usr/bin/python
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+DOCUMENTATION = r"""
+module: site_layer
+short_description: Put one layer of a site in place, or take it away
+version_added: 0.1.0
+author:
+  - The sitelink contributors (@sitelink)
+description:
+  - One task states all that a role puts on a site - files, directories, sysctls, units - and the same task with O(state=absent) takes it
+    away again.
+  - What is to be done follows from what is on the site, and not from what this run has just changed, so that a run that broke off
+    anywhere is finished by the next one.
+  - Everything is looked at and checked before anything is changed, and all that stands against it is told at once.
+  - Each file is replaced in one step. Where it had been somebody else's (O(files[].ours)), that one is kept beside it, once, with
+    C(.before-sitelink) behind its name, and comes back with O(state=absent).
+  - The templates are rendered on the controller, with all variables of the task.
+options:
+  state:
+    description:
+      - V(present) makes the site as it is stated here, in this order - directories, files, O(remains), sysctls, units.
+      - V(absent) stops the units, runs O(undo), puts the sysctls back, and removes O(state_files), O(remains) and the files, the first
+        file last. Directories stay.
+    type: str
+    choices: [present, absent]
+    default: present
+  directories:
+    description: Directories that have to be there.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      path:
+        description: The whole path. Missing ones above it are made alike.
+        type: str
+        required: true
+      mode:
+        description: Four octal digits in quotes.
+        type: str
+        default: "0755"
+      owner:
+        description: A user. Left as it is when not given.
+        type: str
+      group:
+        description: A group. Left as it is when not given.
+        type: str
+  files:
+    description: Files of the layer.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      dest:
+        description: The whole path at the site. Its directory has to be there or in O(directories).
+        type: str
+        required: true
+      src:
+        description:
+          - A template, looked for as by M(ansible.builtin.template). It is rendered with O(state=present) only.
+        type: str
+      secret:
+        description:
+          - Whether the content holds a secret. Neither a diff, nor the result, nor an error then shows any of it.
+        type: bool
+        default: false
+      content:
+        description:
+          - The content, where there is no O(files[].src). Before ansible-core 2.19, text that looks like JSON is a dictionary by the time it
+            gets here, and is refused; put it into a template.
+        type: str
+      secret_content:
+        description:
+          - The option in which a secret content gets to the site. To write it is the same as to write O(files[].content) and
+            O(files[].secret).
+        type: str
+      mode:
+        description: Four octal digits in quotes.
+        type: str
+        default: "0644"
+      owner:
+        description: The user it belongs to.
+        type: str
+        default: root
+      group:
+        description: The group it belongs to.
+        type: str
+        default: root
+      validate:
+        description:
+          - A command, word by word, that looks at a copy of the content before anything is changed; C(%s) stands for the copy. It refuses by
+            an exit code other than 0, and its words are told.
+          - It runs also where the site has this content already, as what it is compared with may have changed.
+          - In check mode only the exit code 1 refuses; the program may not be there yet.
+        type: list
+        elements: str
+      ours:
+        description:
+          - A regular expression. A file that is there and has no such text (C(^) and C($) are those of a line) is somebody else's - it is kept
+            beside, and left alone with O(state=absent).
+          - Without it, whatever has this path is taken for the layer's.
+        type: str
+      needed_by:
+        description:
+          - A pattern of paths. While one fits that is none of O(files), the file stays where the layer goes, as the template of a unit that has
+            other instances.
+        type: str
+  sysctls:
+    description:
+      - Files that the kernel's values are set by, now and read back. What boots by them reads them by itself.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      file:
+        description:
+          - The O(files[].dest) of a file in the form of sysctl.d(5), such as C(net/ipv4/conf/eth1.7/arp_ignore = 1). With slashes a dot in
+            the name of a NIC is a dot; in the form with dots it has to be written as a slash.
+        type: str
+        required: true
+      before:
+        description:
+          - A file that keeps what the values were. They come back when the file above does not name them any more, and with
+            O(state=absent).
+        type: str
+      missing_ok:
+        description: Whether a value that the kernel does not have, such as one of a NIC that is not plugged in, is left out.
+        type: bool
+        default: false
+  units:
+    description:
+      - Units of systemd, in the order in which they start. They are enabled, active, and run what is written. The site's own program
+        tells which do not (C(sitelink service)).
+      - With O(state=absent) they are stopped and disabled, the last one first.
+    type: list
+    elements: str
+    default: []
+  undo:
+    description: Commands for O(state=absent) that run when the units have stopped, and before the files go.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      argv:
+        description: The command, word by word.
+        type: list
+        elements: str
+        required: true
+      needs:
+        description: The file without which there is nothing to undo.
+        type: str
+        required: true
+  remains:
+    description:
+      - Paths, or patterns in the last part of a path, of what this layer put on a site under a former name. They are removed in either
+        state, but for O(files). A unit among them is stopped and disabled before.
+    type: list
+    elements: str
+    default: []
+  state_files:
+    description:
+      - The same for what the layer's programs write for themselves. They are removed with O(state=absent).
+    type: list
+    elements: str
+    default: []
+  program:
+    description: The site's own program, which looks after the units.
+    type: str
+    default: /usr/local/sbin/sitelink
+attributes:
+  check_mode:
+    description: Tells what would be changed, and changes nothing.
+    support: full
+  diff_mode:
+    description: One for each file and value that changes, and none for secrets.
+    support: full
+  platform:
+    description: Where it runs.
+    support: full
+    platforms: posix
+"""
+
+EXAMPLES = r"""
+- name: Put the way out on the site, or take it away
+  sitelink.tr069.site_layer:
+    state: present
+    files:
+      - src: gateway.json.j2
+        dest: /etc/sitelink/gateway-eth1.json
+        validate: [/usr/local/sbin/sitelink, gateway, eth1, --check=%s]
+      - src: sitelink-gateway@.service.j2
+        dest: /etc/systemd/system/sitelink-gateway@.service
+        needed_by: /etc/sitelink/gateway-*.json
+    units: [sitelink-gateway@eth1.service]
+    undo:
+      - argv: [/usr/local/sbin/sitelink, gateway, eth1, --remove]
+        needs: /etc/sitelink/gateway-eth1.json
+    state_files: [/run/sitelink/gateway-eth1.json]
+
+- name: A file with keys, which was made by hand before, and a setting of the kernel
+  sitelink.tr069.site_layer:
+    files:
+      - src: wg.conf.j2
+        dest: /etc/wireguard/wg0.conf
+        mode: "0600"
+        secret: true
+        ours: sitelink-mesh@
+      - content: |
+          net/ipv4/ip_forward = 1
+        dest: /etc/sysctl.d/60-sitelink-wg0.conf
+    sysctls:
+      - file: /etc/sysctl.d/60-sitelink-wg0.conf
+        before: /var/lib/sitelink/before-wg0.conf
+"""
+
+RETURN = r"""
+changes:
+  description: What was done, or would be in check mode, in this order. Where the task fails, what was done until then.
+  returned: always
+  type: list
+  elements: str
+  sample:
+    - wrote /etc/sitelink/gateway-eth1.json
+    - "restarted sitelink-gateway@eth1.service: /etc/sitelink/gateway-eth1.json is not what it ran"
+kept:
+  description: The files of somebody else that were kept beside.
+  returned: always
+  type: list
+  elements: str
+problems:
+  description: All that stood against it, each with the file or unit that it is about.
+  returned: on failure
+  type: list
+  elements: str
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.sitelink.tr069.plugins.module_utils._layer.layer import Layer
+from ansible_collections.sitelink.tr069.plugins.module_utils._layer.site import KEPT, Site
+from ansible_collections.sitelink.tr069.plugins.module_utils._layer.wanted import Refused, read
+
+
+def words(**more):
+    return dict({"type": "list", "elements": "str"}, **more)
+
+
+def dictionaries(**options):
+    return {"type": "list", "elements": "dict", "default": [], "options": options}
+
+
+ARGUMENTS = {
+    "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+    "directories": dictionaries(
+        path={"type": "str", "required": True},
+        mode={"type": "str", "default": "0755"},
+        owner={"type": "str"},
+        group={"type": "str"},
+    ),
+    "files": dictionaries(
+        dest={"type": "str", "required": True},
+        src={"type": "str"},
+        secret={"type": "bool", "default": False},
+        content={"type": "str"},
+        secret_content={"type": "str", "no_log": True},
+        mode={"type": "str", "default": "0644"},
+        owner={"type": "str", "default": "root"},
+        group={"type": "str", "default": "root"},
+        validate=words(),
+        ours={"type": "str"},
+        needed_by={"type": "str"},
+    ),
+    "sysctls": dictionaries(
+        file={"type": "str", "required": True},
+        before={"type": "str"},
+        missing_ok={"type": "bool", "default": False},
+    ),
+    "units": words(default=[]),
+    "undo": dictionaries(argv=words(required=True), needs={"type": "str", "required": True}),
+    "remains": words(default=[]),
+    "state_files": words(default=[]),
+    "program": {"type": "str", "default": "/usr/local/sbin/sitelink"},
+}
+
+
+def main():
+    module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
+
+    def label(temporary, path):
+        if module.selinux_enabled():
+            module.set_context_if_different(temporary, module.selinux_default_context(path), False)
+
+    layer = None
+    problems = []
+    try:
+        layer = Layer(Site(label=label), read(module.params, module.check_mode), module.check_mode, module.tmpdir)
+        if module.params["state"] == "present":
+            layer.present()
+        else:
+            layer.absent()
+    except Refused as refused:
+        problems = refused.problems
+    found = {
+        "changes": layer.done if layer else [],
+        "kept": layer.kept if layer else [],
+        "diff": layer.diff if layer and module._diff else [],
+    }
+    found["changed"] = bool(found["changes"])
+    for path in found["kept"]:
+        module.warn("%s was not of this layer; it is kept as %s%s" % (path, path, KEPT))
+    if problems:
+        module.fail_json(msg="; ".join(problems), problems=problems, **found)
+    module.exit_json(**found)
+
+
+if __name__ == "__main__":
+    main()
