@@ -70,8 +70,8 @@ class ActionModule(ActionBase):
             return self._rendered(str(file["src"]), str(file.get("dest")), variables)
         except Exception as error:
             words = "what is wrong is not shown, as it may quote the secret" if secret else str(error)
-            failure = AnsibleActionFail(f"{variables.get('inventory_hostname')}: {file.get('dest')}: {file['src']}: {words}")
-        raise failure  # outside of the handler, so that the words above are not told as its cause
+        # Not in the handler: the error would be told as its cause, or with its traceback.
+        raise AnsibleActionFail(f"{variables.get('inventory_hostname')}: {file.get('dest')}: {file['src']}: {words}")
 
     def _rendered(self, src: str, dest: str, variables: dict[str, t.Any]) -> str:
         path = self._find_needle("templates", src)

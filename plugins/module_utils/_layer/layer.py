@@ -14,7 +14,7 @@ from typing import Any, Dict, Iterable, Iterator, List, Tuple
 
 from . import changes, sysctls, units
 from .changes import Change
-from .site import Site
+from .site import KEPT, Site
 from .wanted import File, Refused, Wanted
 
 
@@ -129,6 +129,10 @@ class Layer:
     def _take_away(self, patterns: List[str]) -> None:
         found = {path for pattern in patterns for path in self.site.find(pattern)}
         for path in sorted(found - set(self.own)):
+            if path.endswith(KEPT):
+                continue  # somebody else's, whoever keeps it
+            if os.path.dirname(path) == "/" and self.site.look(path).kind == "directory":
+                raise Refused(["%s: no layer takes a whole directory of / away" % path])
             if units.is_unit(path):
                 self._stop(os.path.basename(path))
             self._do([changes.gone(self.site, path)])

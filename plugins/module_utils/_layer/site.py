@@ -86,8 +86,12 @@ class Site:
         if os.path.isdir(self.at(path)):
             return
         self.make_directory(os.path.dirname(path), mode, uid, gid)
-        os.mkdir(self.at(path), 0o700)
-        self.set_owner(path, mode, uid, gid)
+        temporary = self.temporary(path)
+        self.remove(temporary)
+        os.mkdir(self.at(temporary), 0o700)
+        self.set_owner(temporary, mode, uid, gid)
+        self.label(self.at(temporary), self.at(path))
+        os.rename(self.at(temporary), self.at(path))
 
     def set_owner(self, path: str, mode: int, uid: Optional[int], gid: Optional[int]) -> None:
         os.chown(self.at(path), -1 if uid is None else uid, -1 if gid is None else gid)

@@ -83,7 +83,8 @@ class Kernel:
             return
         text = HEAD + "".join("%s=%s\n" % item for item in sorted(values.items()))
         if not values:
-            self.site.remove(path)
+            if self.site.is_there(path):
+                self.site.remove(path)
         elif self.site.look(path).content != text.encode():
             self.site.make_directory(path.rpartition("/")[0], 0o755, 0, 0)
             self.site.write(path, text.encode(), 0o644, 0, 0)

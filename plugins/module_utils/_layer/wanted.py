@@ -80,14 +80,14 @@ class _Reader:
         self.problems.append("%s: %s" % (what, why))
 
     def path(self, value: str) -> str:
-        if not value.startswith("/") or value != os.path.normpath(value) or value == "/":
-            self.refuse(repr(value), "write the whole path of a file, without . and .. in it")
+        if not value.startswith("/") or value != os.path.normpath(value):
+            self.refuse(repr(value), "write the whole path, without . and .. in it")
         return value
 
     def pattern_of_paths(self, value: str) -> str:
         directory, name = os.path.split(self.path(value))
-        if directory == "/" or glob.has_magic(directory):
-            self.refuse(repr(value), "only the last part of a path may be a pattern, and a file below / is nobody's")
+        if glob.has_magic(directory) or (directory == "/" and glob.has_magic(name)):
+            self.refuse(repr(value), "only the last part of a path may be a pattern, and not one of what lies in /")
         return value
 
     def mode(self, path: str, value: str) -> int:

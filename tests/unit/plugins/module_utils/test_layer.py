@@ -1,0 +1,291 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A layer comes to a site and goes again; what is to be done follows from what is there."""
+
+import os
+
+import pytest
+from ansible_collections.sitelink.tr069.plugins.module_utils._layer import wanted
+
+import world as worlds
+from world import UNITS, directory, file, secret, values_of
+
+CONFIG, UNIT_FILE, UNIT = "/etc/sitelink/gateway-eth1.json", UNITS + "/sitelink-gateway@.service", "sitelink-gateway@eth1.service"
+KEYS, SYSCTLS, BEFORE = "/etc/sitelink/keys.conf", "/etc/sysctl.d/60-sitelink.conf", "/var/lib/sitelink/before.conf"
+FORWARD, ARP = "/proc/sys/net/ipv4/ip_forward", "/proc/sys/net/ipv4/conf/eth1.7/arp_ignore"
+VALUES = "# why\nnet.ipv4.ip_forward = 1\nnet/ipv4/conf/eth1.7/arp_ignore=1\n"
+
+
+def layer(text="one\n", **more):
+    """A layer with one of everything."""
+    return dict(
+        dict(
+            directories=[directory("/var/lib/metrics/here")],
+            files=[
+                file(CONFIG, text, validate=["check", "%s"]),
+                file(UNIT_FILE, "[Service]\n", needed_by="/etc/sitelink/gateway-*.json"),
+                secret(KEYS, "a-key " + text, ours="a-key"),
+                file(SYSCTLS, VALUES),
+            ],
+            sysctls=[values_of(SYSCTLS, before=BEFORE)],
+            units=["table.service", UNIT],
+            undo=[{"argv": ["undo"], "needs": CONFIG}],
+            state_files=["/run/sitelink/gateway-eth1.*"],
+        ),
+        **more
+    )
+
+
+@pytest.fixture
+def fresh(world):
+    world.reads[UNIT] = [CONFIG, UNIT_FILE]
+    world.put(FORWARD, "0\n")
+    world.put(ARP, "0\n")
+    return world
+
+
+@pytest.fixture
+def finished(fresh):
+    fresh.play(**layer())
+    fresh.put("/run/sitelink/gateway-eth1.json", "{}")
+    return fresh
+
+
+def refused(world, **options):
+    with pytest.raises(wanted.Refused) as caught:
+        world.play(**options)
+    return caught.value.problems
+
+
+def test_a_fresh_site_gets_all_of_it_and_a_second_run_does_nothing(fresh):
+    done = fresh.play(**layer()).done
+    assert done == [
+        "made the directory /var/lib/metrics/here", "wrote " + CONFIG, "wrote " + UNIT_FILE, "wrote " + KEYS, "wrote " + SYSCTLS,
+        "net/ipv4/conf/eth1.7/arp_ignore is 1 now instead of 0", "net/ipv4/ip_forward is 1 now instead of 0",
+        "started table.service", "started " + UNIT,
+    ]  # fmt: skip
+    assert os.stat(fresh.at(KEYS)).st_mode & 0o777 == 0o600 and os.stat(fresh.at(CONFIG)).st_mode & 0o777 == 0o644
+    assert fresh.text(FORWARD) == "1" and fresh.text(ARP) == "1"
+    assert os.stat(fresh.at("/var/lib/metrics")).st_mode & 0o777 == 0o755
+    again = fresh.play(**layer())
+    assert (again.done, again.diff, fresh.said) == ([], [], [])
+
+
+@pytest.mark.parametrize("state", ["present", "absent"])
+@pytest.mark.parametrize("site", ["fresh", "finished"])
+def test_check_mode_tells_the_same_and_touches_nothing(request, site, state):
+    world = request.getfixturevalue(site)
+    before = world.look()
+    tried = world.play(check=True, **layer("two\n", state=state))
+    assert world.look() == before and world.said == []
+    done = world.play(**layer("two\n", state=state))
+    assert (tried.done, tried.diff, tried.kept) == (done.done, done.diff, done.kept)
+    assert bool(done.done) == (state == "present" or site == "finished")
+
+
+def test_a_daemon_whose_file_changes_is_restarted_and_check_mode_knows(finished):
+    assert finished.play(check=True, **layer("two\n")).done[-1] == "restarted " + UNIT
+    finished.play(**layer("two\n"))
+    assert finished.said == ["restart " + UNIT]
+
+
+def test_the_diff_shows_what_changes_and_nothing_of_a_secret(finished):
+    shown = finished.play(**layer("two\n")).diff
+    assert shown == [{"before": "one\n", "after": "two\n", "before_header": CONFIG, "after_header": CONFIG}]
+    os.chmod(finished.at(CONFIG), 0o600)
+    (shown,) = finished.play(**layer("two\n")).diff
+    assert "0600" in shown["before"] and "0644" in shown["after"] and finished.text(CONFIG) == "two\n"
+    gone = finished.play(**layer("two\n", state="absent"))
+    assert "a-key" not in repr([gone.diff, gone.done]) and [each["before"] for each in gone.diff if "two" in each["before"]]
+
+
+def test_what_goes_leaves_nothing_and_stops_before_it_goes(finished):
+    done = finished.play(**layer(state="absent")).done
+    assert finished.said == ["disable " + UNIT, "stop " + UNIT, "disable table.service", "stop table.service", "undo", "daemon-reload"]
+    assert done.index("ran undo") < done.index("removed " + KEYS)
+    assert done[-2:] == ["removed " + CONFIG, "let systemd read its units anew"], "the undo needs it"
+    for path in (CONFIG, UNIT_FILE, KEYS, SYSCTLS, BEFORE, "/run/sitelink/gateway-eth1.json"):
+        assert not os.path.exists(finished.at(path)), path
+    assert (finished.text(FORWARD), finished.text(ARP)) == ("0", "0")
+    assert finished.play(**layer(state="absent")).done == []
+
+
+def test_what_another_instance_needs_stays(finished):
+    finished.put("/etc/sitelink/gateway-eth9.json", "{}")
+    finished.play(**layer(state="absent"))
+    assert os.path.exists(finished.at(UNIT_FILE)) and not os.path.exists(finished.at(CONFIG))
+
+
+def test_what_failed_is_no_failure_any_more(finished):
+    finished.active.discard(UNIT)
+    finished.failed.add(UNIT)
+    finished.play(**layer(state="absent"))
+    assert "reset-failed " + UNIT in finished.said and finished.failed == set()
+
+
+def test_a_unit_that_systemd_still_has_is_forgotten_by_the_next_run(finished):
+    """The run before broke off behind the last file."""
+    finished.play(**layer(state="absent"))
+    finished.outdated.add(UNIT)
+    assert finished.play(**layer(state="absent")).done == ["let systemd read its units anew"]
+
+
+def test_all_that_is_wrong_is_told_at_once_and_nothing_is_changed(fresh):
+    os.makedirs(fresh.at(KEYS))
+    before = fresh.look()
+    problems = refused(
+        fresh,
+        files=[
+            file(CONFIG, "bad one\n", validate=["check", "%s"]),
+            secret("/etc/sitelink/other", "bad secret", validate=["check", "%s"]),
+            file(KEYS), file("/etc/nowhere/x"), file(SYSCTLS, "net.ipv4.none = 1\n"),
+            file("/etc/sitelink/here", validate=["nothing", "%s"]),
+        ],
+        directories=[directory(FORWARD)],
+        sysctls=[values_of(SYSCTLS)],
+    )  # fmt: skip
+    assert problems == [
+        FORWARD + ": it is no directory; move away what is there",
+        KEYS + ": it is no file; move away what is there",
+        "/etc/nowhere/x: the directory /etc/nowhere is missing",
+        "%s: %s says: bad one" % (CONFIG, CONFIG),
+        "/etc/sitelink/other: check refuses it; its words are not shown, as they may quote the secret",
+        "/etc/sitelink/here: nothing is not there",
+        SYSCTLS + ": the kernel has no net/ipv4/none",
+    ]
+    assert fresh.look() == before
+
+
+def test_a_content_is_checked_also_where_the_site_has_it(finished):
+    """What it is checked against may have changed."""
+    finished.put(CONFIG, "bad\n")
+    assert refused(finished, files=[file(CONFIG, "bad\n", validate=["check", "%s"])]) == ["%s: %s says: bad" % (CONFIG, CONFIG)]
+
+
+def test_in_check_mode_a_program_that_is_not_there_is_no_answer_and_a_refusal_is(fresh):
+    for argv in (["nothing", "%s"], ["check", "%s"]):
+        fresh.play(check=True, files=[file("/etc/later/x", validate=argv)])
+    assert refused(fresh, check=True, files=[file(CONFIG, "bad", validate=["check", "%s"])])
+    del fresh.programs[worlds.PROGRAM]
+    assert fresh.play(check=True, **layer()).done[-1] == (
+        "would see that table.service, %s run what is written (%s is not there)" % (UNIT, worlds.PROGRAM)
+    )
+    assert refused(fresh, **layer()) == ["table.service, %s: %s is not there" % (UNIT, worlds.PROGRAM)]
+
+
+def test_a_file_of_somebody_else_is_kept_once_and_comes_back(fresh):
+    fresh.put(KEYS, "by hand\n", 0o640)
+    done = fresh.play(**layer())
+    assert done.kept == [KEYS] and fresh.text(KEYS + ".before-sitelink") == "by hand\n"
+    fresh.put(KEYS, "by another hand\n")
+    assert fresh.play(**layer()).kept == [] and fresh.text(KEYS) == "a-key one\n"
+    fresh.play(**layer(state="absent"))
+    assert fresh.text(KEYS) == "by hand\n" and os.stat(fresh.at(KEYS)).st_mode & 0o777 == 0o640
+    assert not os.path.exists(fresh.at(KEYS + ".before-sitelink"))
+    assert fresh.play(**layer(state="absent")).done == []
+
+
+def test_a_link_of_somebody_else_is_kept_as_a_link(fresh):
+    os.symlink("/dev/null", fresh.at(KEYS))
+    fresh.play(**layer())
+    assert fresh.text(KEYS) == "a-key one\n" and os.readlink(fresh.at(KEYS + ".before-sitelink")) == "/dev/null"
+    fresh.play(**layer(state="absent"))
+    assert os.readlink(fresh.at(KEYS)) == "/dev/null"
+
+
+def test_what_somebody_put_there_later_is_left_to_them(finished):
+    finished.put(KEYS, "by hand\n")
+    finished.play(**layer(state="absent"))
+    assert finished.text(KEYS) == "by hand\n"
+
+
+def test_a_file_of_ours_is_replaced_and_not_kept(finished):
+    finished.play(**layer("two\n"))
+    assert finished.text(KEYS) == "a-key two\n" and not os.path.exists(finished.at(KEYS + ".before-sitelink"))
+
+
+def test_remains_go_and_what_is_wanted_stays(finished):
+    for name in ("sitelink-old.service", "sitelink-old@.service"):
+        finished.put(UNITS + "/" + name, "[Service]\n")
+    finished.put("/etc/sitelink/gateway-eth9.json", "{}")
+    finished.active.add("sitelink-old.service")
+    finished.enabled.add("sitelink-old.service")
+    remains = [UNITS + "/sitelink-old*.service", "/etc/sitelink/gateway-*.json", "/etc/sitelink/never"]
+    done = finished.play(**layer(remains=remains)).done
+    assert finished.said == ["disable sitelink-old.service", "stop sitelink-old.service", "daemon-reload"]
+    assert done == [
+        "removed /etc/sitelink/gateway-eth9.json", "disabled sitelink-old.service", "stopped sitelink-old.service",
+        "removed %s/sitelink-old.service" % UNITS, "removed %s/sitelink-old@.service" % UNITS, "let systemd read its units anew",
+    ]  # fmt: skip
+    assert os.path.exists(finished.at(CONFIG)) and not os.path.exists(finished.at("/etc/sitelink/gateway-eth9.json"))
+    assert finished.play(**layer(remains=remains)).done == []
+
+
+def test_a_whole_directory_of_the_root_is_nobodys(finished):
+    assert refused(finished, remains=["/etc"]) == ["/etc: no layer takes a whole directory of / away"]
+    assert os.path.exists(finished.at(CONFIG))
+
+
+def test_a_value_that_does_not_stay_is_told(fresh, monkeypatch):
+    """Some are clamped by the kernel."""
+    real = fresh.open_a_value
+    monkeypatch.setattr(fresh, "open_a_value", lambda path, mode="r": open(os.devnull, "w") if mode == "w" else real(path, mode))
+    options = {"files": [file(SYSCTLS, "net.ipv4.ip_forward = 1\n")], "sysctls": [values_of(SYSCTLS)]}
+    assert refused(fresh, **options) == [FORWARD + ": was set to 1, and is 0"]
+
+
+def test_a_value_that_the_kernel_has_not_is_left_out_where_that_is_said(fresh):
+    options = {"files": [file(SYSCTLS, "net/ipv4/conf/eth8/arp_ignore = 1\nnet.ipv4.ip_forward = 1\n")]}
+    assert refused(fresh, sysctls=[values_of(SYSCTLS)], **options) == [SYSCTLS + ": the kernel has no net/ipv4/conf/eth8/arp_ignore"]
+    assert fresh.play(sysctls=[values_of(SYSCTLS, missing_ok=True)], **options).done[1:] == ["net/ipv4/ip_forward is 1 now instead of 0"]
+
+
+@pytest.mark.parametrize("name", ["net.ipv4.conf.eth1/7.arp_ignore", "net/ipv4/conf/eth1.7/arp_ignore"])
+def test_a_nic_with_a_dot_is_named_in_either_form(fresh, name):
+    fresh.play(files=[file(SYSCTLS, name + " = 2 # why\n")], sysctls=[values_of(SYSCTLS)])
+    assert fresh.text(ARP) == "2"
+
+
+def test_a_value_that_is_not_wanted_any_more_comes_back(finished):
+    """wireguard_mesh_lan_gateway was switched off."""
+    options = dict(files=[file(SYSCTLS, "# none\n")], sysctls=[values_of(SYSCTLS, before=BEFORE)])
+    assert finished.play(check=True, **options).done[1:] == finished.play(**options).done[1:] != []
+    assert (finished.text(FORWARD), finished.text(ARP)) == ("0", "0") and not os.path.exists(finished.at(BEFORE))
+
+
+def test_what_an_early_version_kept_without_changing_it_does_not_come_back(finished):
+    finished.put(BEFORE, "net.ipv4.ip_forward=0\n")
+    options = dict(files=[file(SYSCTLS, "# none\n")], sysctls=[values_of(SYSCTLS, before=BEFORE)])
+    finished.play(**options)
+    assert finished.text(FORWARD) == "1" and not os.path.exists(finished.at(BEFORE))
+    finished.put(BEFORE, "net.ipv4.ip_forward=0\n")
+    finished.play(**dict(options, state="absent"))
+    assert finished.text(FORWARD) == "0", "what leaves the site puts everything back"
+
+
+def test_a_unit_that_does_not_start_is_told_with_what_was_done_before(fresh):
+    fresh.programs[worlds.PROGRAM] = lambda words, stdin: worlds.site.Done(1, "started table.service\n", "sitelink: it failed\n")
+    assert refused(fresh, **layer()) == ["table.service, %s: it failed" % UNIT]
+
+
+@pytest.mark.parametrize(
+    "options, problem",
+    [
+        (dict(files=[file("etc/x")]), "'etc/x': write the whole path, without . and .. in it"),
+        (dict(files=[file("/etc/../x")]), "'/etc/../x': write the whole path, without . and .. in it"),
+        (dict(files=[file("/etc/x", mode="644")]), '/etc/x: the mode 644 is none; write four octal digits in quotes, such as "0644"'),
+        (dict(files=[file("/etc/x", owner="nobody-at-all")]), "/etc/x: its owner nobody-at-all is not on this site"),
+        (dict(files=[file("/etc/x", ours="[")]), "/etc/x: ours: [ is no regular expression: unterminated character set at position 0"),
+        (dict(files=[file("/etc/x", validate=["check"])]), "/etc/x: validate needs %s where the name of the file to check is to stand"),
+        (dict(files=[file("/etc/x"), file("/etc/x")]), "/etc/x: it is wanted twice"),
+        (dict(sysctls=[values_of("/etc/x")]), "/etc/x: sysctls names it, and it is none of the files"),
+        (dict(remains=["/e*/x"]), "'/e*/x': only the last part of a path may be a pattern, and not one of what lies in /"),
+        (dict(remains=["/*"]), "'/*': only the last part of a path may be a pattern, and not one of what lies in /"),
+        (dict(files=[file("/etc/x")], state_files=["/etc/*"]), "/etc/x: it is one of the files, and state_files has it as well"),
+    ],
+)  # fmt: skip
+def test_a_layer_that_cannot_be_meant_is_refused(world, options, problem):
+    assert refused(world, **options) == [problem]
+
+
+def test_an_owner_that_is_not_there_yet_is_no_problem_in_check_mode(world):
+    world.play(check=True, files=[file("/etc/sitelink/x", owner="nobody-at-all")])
