@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""site_layer as a play calls it: templates come out as by `template`, and no secret into what a run says."""
+
+import getpass
+import grp
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+SECRET = "ZmFtaWxpYXItc2VjcmV0"
+TEMPLATES = {
+    "json.j2": "{{ {'b': [1, 2], 'a': site} | to_nice_json(indent=2, sort_keys=true) }}\n",
+    "list.j2": "[{{ site }}]\n\n",
+    "unit.j2": "{{ ansible_managed | comment }}\n{% include 'part.j2' %}\n{% if true %}\na\\b {{ 'x\\\\y' }} 家\n{% endif %}\n",
+    "part.j2": "# of {{ site }}",
+    "lookup.j2": "{{ lookup('ansible.builtin.template', 'part.j2') }}\n",
+    "secret.j2": "Key = {{ secret }}\n",
+    "undefined.j2": "{{ nothing.of.it }}\n",
+    "wrong.j2": "{{ (secret ~ '!') | int(base=secret) }} {{ {}[secret] }}\n",
+}
+
+
+class Controller:
+    def __init__(self, directory):
+        self.directory, self.site = directory, directory / "site"
+        (directory / "templates").mkdir()
+        self.site.mkdir()
+        for name, text in TEMPLATES.items():
+            (directory / "templates" / name).write_text(text)
+
+    def file(self, name, **more):
+        owner = {"owner": getpass.getuser(), "group": grp.getgrgid(os.getgid()).gr_name}
+        return {"dest": str(self.site / name), **owner, **more}
+
+    def play(self, tasks, *argv, returncode=0):
+        """What it said. tasks: of site_layer the options."""
+        (self.directory / "play.yml").write_text(json.dumps([{"hosts": "all", "gather_facts": False, "tasks": tasks}]))
+        extra = {"site": "site-x", "secret": SECRET, "ansible_connection": "local", "ansible_python_interpreter": sys.executable}
+        done = subprocess.run(
+            ["ansible-playbook", "-i", "site-x,", "-e", json.dumps(extra), *argv, self.directory / "play.yml"],
+            text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
+            env={**os.environ, "ANSIBLE_CALLBACK_RESULT_FORMAT": "json"},
+        )  # fmt: skip
+        assert done.returncode == returncode, done.stdout
+        return done.stdout.replace(json.dumps(extra), "")
+
+    def layer(self, *files, **options):
+        return {"sitelink.tr069.site_layer": {"files": list(files), **options}}
+
+
+@pytest.fixture
+def controller(tmp_path):
+    return Controller(tmp_path)
+
+
+def test_templates_come_out_as_by_the_module_template(controller):
+    names = ["json.j2", "list.j2", "unit.j2", "lookup.j2"]
+    theirs = [
+        {"ansible.builtin.template": {"src": name, "dest": str(controller.site / f"theirs-{name}"), "mode": "0644"}} for name in names
+    ]
+    ours = controller.layer(*[controller.file(f"ours-{name}", src=name) for name in names])
+    controller.play([ours, *theirs])
+    for name in names:
+        assert (controller.site / f"ours-{name}").read_bytes() == (controller.site / f"theirs-{name}").read_bytes(), name
+    assert (controller.site / "ours-json.j2").read_text() == '{\n  "a": "site-x",\n  "b": [\n    1,\n    2\n  ]\n}\n'
+    assert "Ansible managed" in (controller.site / "ours-unit.j2").read_text()
+
+
+def test_no_secret_is_said_whatever_happens_to_it(controller):
+    keys = controller.file("keys", src="secret.j2", secret=True, mode="0600")
+    given = controller.file("given", content=SECRET + "\n", secret=True, mode="0600")
+    direct = controller.file("direct", secret_content=f"{SECRET} too\n", mode="0600")
+    layer = controller.layer(keys, given, direct, controller.file("open", src="json.j2"))
+    said = controller.play([layer], "-vvv", "--diff")
+    assert SECRET in (controller.site / "keys").read_text() and "wrote" in said and '"a"' in said
+    assert (controller.site / "direct").read_text() == f"{SECRET} too\n" and (controller.site / "given").read_text() == SECRET + "\n"
+    (controller.site / "keys").write_text(f"old {SECRET}\n")
+    refused = {**keys, "validate": ["sh", "-c", 'cat "$1"; exit 1', "sh", "%s"]}
+    failing = [
+        {**controller.layer(refused), "ignore_errors": True},
+        {**controller.layer({**keys, "src": "wrong.j2"}), "ignore_errors": True},
+        {**controller.layer({**keys, "dest": "/nowhere/x"}), "ignore_errors": True},
+    ]
+    said += controller.play([layer, *failing], "-vvv", "--diff", "--check")
+    said += controller.play([layer, *failing, controller.layer(keys, given, direct, state="absent")], "-vvv", "--diff")
+    assert said.count("removed ") >= 3 and said.count("as it may quote the secret") >= 2 and "sh refuses it" in said
+    assert [line for line in said.splitlines() if SECRET in line] == []
+    assert list(controller.site.iterdir()) == [controller.site / "open"]
+
+
+def test_what_goes_is_not_rendered_and_check_mode_writes_nothing(controller):
+    """The plan does not know a site that leaves."""
+    gone = controller.file("gone", src="undefined.j2")
+    (controller.site / "gone").write_text("old\n")
+    controller.play([controller.layer(gone, state="absent")], "--check")
+    assert (controller.site / "gone").exists()
+    controller.play([controller.layer(gone, state="absent"), controller.layer(controller.file("new", src="json.j2"))])
+    assert [path.name for path in controller.site.iterdir()] == ["new"]
+
+
+def test_an_error_names_the_site_the_file_and_what_is_wrong(controller):
+    file = controller.file("x", src="json.j2")
+    wrong = {
+        "undefined.j2": {**file, "src": "undefined.j2"},
+        "missing.j2": {**file, "src": "missing.j2"},
+        "write either src or content": {**file, "content": "text"},
+        "and that as text": {**file, "src": None, "content": {"a": 1}},
+        "the mode 644 is none": {**file, "mode": "644"},
+        "the directory /nowhere is missing": {**file, "dest": "/nowhere/x"},
+    }
+    said = controller.play([{**controller.layer(each), "ignore_errors": True} for each in wrong.values()])
+    messages = [line for line in said.splitlines() if '"msg": "site-x: ' in line]
+    assert len(messages) == len(wrong), said
+    for (words, each), message in zip(wrong.items(), messages):
+        assert words in message and each["dest"] in message, message
+    assert list(controller.site.iterdir()) == []
+
+
+def test_what_is_kept_beside_is_said(controller):
+    (controller.site / "x").write_text("by hand\n")
+    said = controller.play([controller.layer(controller.file("x", src="json.j2", ours='"b"'))])
+    assert "[WARNING]: " in said and f"keptas{controller.site}/x.before-sitelink" in "".join(said.split())  # it is wrapped anywhere
+    assert (controller.site / "x.before-sitelink").read_text() == "by hand\n"
