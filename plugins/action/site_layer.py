@@ -39,8 +39,11 @@ class ActionModule(ActionBase):
         if not isinstance(args.get("files", []), list):
             raise AnsibleActionFail(f"{site}: files: write a list of files, each with dest and src")
         args["files"] = [self._file(file, present, variables) for file in args.get("files", [])]
-        result = self._execute_module("sitelink.tr069.site_layer", args, task_vars=variables)
-        result.pop("invocation", None)  # all contents once more, for every site
+        # All contents stand in the options: neither the log of the site nor the result says them once more.
+        result = self._execute_module(
+            "sitelink.tr069.site_layer", args, task_vars={**variables, "ansible_no_target_syslog": True}
+        )
+        result.pop("invocation", None)
         if result.get("problems"):
             result["msg"] = f"{site}: {result['msg']}"
         return result
@@ -68,7 +71,7 @@ class ActionModule(ActionBase):
     def _render(self, file: dict[str, t.Any], secret: bool, variables: dict[str, t.Any]) -> str:
         try:
             return self._rendered(str(file["src"]), str(file.get("dest")), variables)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - a template may raise anything
             words = "what is wrong is not shown, as it may quote the secret" if secret else str(error)
         # Not in the handler: the error would be told as its cause, or with its traceback.
         raise AnsibleActionFail(f"{variables.get('inventory_hostname')}: {file.get('dest')}: {file['src']}: {words}")

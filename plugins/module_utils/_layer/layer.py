@@ -31,9 +31,9 @@ class Layer:
     def __init__(self, site: Site, wanted: Wanted, check: bool = False, scratch: str = "/tmp") -> None:
         """scratch: a directory that nobody else may enter, for the files that validate looks at."""
         self.site, self.wanted, self.check, self.scratch = site, wanted, check, scratch
-        self.done = []  # type: List[str]
-        self.diff = []  # type: List[Dict[str, Any]]
-        self.kept = []  # type: List[str]
+        self.done: List[str] = []
+        self.diff: List[Dict[str, Any]] = []
+        self.kept: List[str] = []
         self.systemd = units.Systemd(site)
         self.stale = False  # systemd has not read all unit files as they are
         self.own = [file.path for file in wanted.files]
@@ -63,7 +63,7 @@ class Layer:
     def absent(self) -> None:
         """Raises Refused, as present() does. Directories stay: what else lies in them is not known here."""
         site, wanted = self.site, self.wanted
-        self.stale = any([self.systemd.is_outdated(unit) for unit in wanted.units])
+        self.stale = any(self.systemd.is_outdated(unit) for unit in wanted.units)
         for unit in reversed(wanted.units):
             self._stop(unit)
         for undo in wanted.undo:
@@ -105,7 +105,10 @@ class Layer:
         if done.code == 0 or (self.check and done.code != 1):
             return []  # in check mode the program may not be there, or be an older one: that is no answer
         if file.secret:
-            return ["%s: %s refuses it; its words are not shown, as they may quote the secret" % (file.path, file.validate[0])]
+            return [
+                "%s: %s refuses it; its words are not shown, as they may quote the secret"
+                % (file.path, file.validate[0])
+            ]
         lines = [line.strip().replace(path, file.path) for line in (done.said + done.complained).splitlines()]
         words = "; ".join(line for line in lines if line) or "%s ended with %d" % (file.validate[0], done.code)
         return ["%s: %s" % (file.path, words)]

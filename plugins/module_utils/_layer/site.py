@@ -121,9 +121,7 @@ class Site:
             raise
 
     def keep(self, path: str) -> None:
-        """Beside it, once: what is kept already is the older one. The path itself is never missing."""
-        if self.is_there(path + KEPT):
-            return
+        """Beside it. The path itself is never missing."""
         try:
             os.link(self.at(path), self.at(path + KEPT), follow_symlinks=False)
         except OSError:  # a file system without links

@@ -39,7 +39,7 @@ class Kernel:
         """content: of the file; None where all is to be as it was before."""
         self.site, self.wanted = site, wanted
         self.values = read((content or b"").decode(errors="replace"))
-        self.kept = {}  # type: Dict[str, str]
+        self.kept: Dict[str, str] = {}
         if wanted.before:
             found = site.look(wanted.before).content.decode(errors="replace")
             self.kept = read(found)
@@ -94,7 +94,9 @@ class Kernel:
             with open(self.site.at(KERNEL + value.name), "w") as file:
                 file.write(value.value)
         except OSError as error:
-            raise Refused(["%s: cannot be set to %s: %s" % (KERNEL + value.name, value.value, error.strerror)]) from None
+            raise Refused(
+                ["%s: cannot be set to %s: %s" % (KERNEL + value.name, value.value, error.strerror)]
+            ) from None
         now = self.now(value.name)
         if now != value.value:
             raise Refused(["%s: was set to %s, and is %s" % (KERNEL + value.name, value.value, now)])

@@ -150,7 +150,9 @@ def read(params: Dict[str, Any], check: bool) -> Wanted:
         [reader.directory(item) for item in params["directories"]],
         [reader.file(item) for item in params["files"]],
         [
-            Sysctls(reader.path(item["file"]), reader.path(item["before"]) if item["before"] else "", item["missing_ok"])
+            Sysctls(
+                reader.path(item["file"]), reader.path(item["before"]) if item["before"] else "", item["missing_ok"]
+            )
             for item in params["sysctls"]
         ],
         list(params["units"]),

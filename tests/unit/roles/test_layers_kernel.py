@@ -76,13 +76,17 @@ class Machine:
     def play(self, *argv, **variables):
         """(what the play said, how many of its tasks changed something)"""
         extra = {"ansible_connection": "local", "ansible_python_interpreter": "/usr/bin/python3", **variables}
-        done = self.run("ansible-playbook", "-i", "site-x,", "-e", json.dumps(extra), *argv, self.directory / "play.yml")
+        done = self.run(
+            "ansible-playbook", "-i", "site-x,", "-e", json.dumps(extra), *argv, self.directory / "play.yml"
+        )
         assert done.returncode == 0, done.stdout
         return done.stdout, int(re.search(r"changed=(\d+)", done.stdout).group(1))
 
     def files(self):
         """Of the layers: neither the program nor what the double keeps."""
-        found = {path.relative_to(self.up).as_posix() for path in self.up.rglob("*") if stat.S_ISREG(path.lstat().st_mode)}
+        found = {
+            path.relative_to(self.up).as_posix() for path in self.up.rglob("*") if stat.S_ISREG(path.lstat().st_mode)
+        }
         return {path for path in found if "usr/local" not in path and path != "run/systemctl.json"}
 
     def systemctl(self):
@@ -116,7 +120,11 @@ def test_the_layers_are_in_place_and_a_second_run_finds_nothing_to_do(machine):
     config = json.loads((machine.up / "etc/sitelink/gateway-eth1.json").read_text())
     assert (config["interface"], config["table"], config["fwmark"]) == ("eth1", 305, 0x131)
     unit = (machine.up / "etc/systemd/system/sitelink-gateway@.service").read_text()
-    assert "Ansible managed" in unit and "ExecStart=/usr/local/sbin/sitelink gateway %i" in unit and "ProtectSystem=strict" in unit
+    assert (
+        "Ansible managed" in unit
+        and "ExecStart=/usr/local/sbin/sitelink gateway %i" in unit
+        and "ProtectSystem=strict" in unit
+    )
     machine.said()
     assert machine.play()[1] == 0 and machine.said() == []
 
@@ -141,10 +149,13 @@ def test_a_change_restarts_what_it_is_about_and_what_another_nic_left_goes_witho
 
 def test_a_table_that_somebody_else_uses_is_refused_by_name(machine):
     """The rule of the source article, which the role does not take away by itself."""
-    variables = json.dumps({"ansible_connection": "local", "ansible_python_interpreter": "/usr/bin/python3", "tr069_gateway_table": 77})
-    rule = "ip rule add pref 100 to 10.0.0.0/7 fwmark 0x131 lookup 77; exec ansible-playbook -i site-x, -e '%s' %s" % (
-        variables, machine.directory / "play.yml"
-    )  # fmt: skip
+    variables = json.dumps(
+        {"ansible_connection": "local", "ansible_python_interpreter": "/usr/bin/python3", "tr069_gateway_table": 77}
+    )
+    rule = (
+        f"ip rule add pref 100 to 10.0.0.0/7 fwmark 0x131 lookup 77; exec ansible-playbook -i site-x, -e '{variables}' "
+    )
+    rule += str(machine.directory / "play.yml")
     done = machine.run("sh", "-c", rule)
     assert done.returncode == 2, done.stdout
     assert "site-x: /etc/sitelink/gateway-eth1.json: " in done.stdout and "77" in done.stdout
@@ -155,12 +166,10 @@ def test_nothing_is_left_of_what_goes(machine):
     (machine.up / "var/lib/prometheus/node-exporter/sitelink.prom").write_text("sitelink_up 1\n")
     machine.said()
     absent = {"watch_state": "absent", "tr069_gateway_state": "absent"}
-    output, changed = machine.play("--check", "--diff", **absent)
+    changed = machine.play("--check", "--diff", **absent)[1]
     assert changed == 2 and machine.files() >= FILES and machine.said() == []
     machine.play(**absent)
     assert machine.files() == set()
     state = machine.systemctl()
     assert state["active"] == state["enabled"] == [] and not {*state["read"]} & {GATEWAY, WATCH}
     assert machine.play(**absent)[1] == 0
-
-

@@ -296,6 +296,19 @@ def test_a_dry_run_says_the_same_and_does_nothing(finished):
     assert tried == [finished.bring(GATEWAY, MESH), tried[1]] and len(tried[0]) == 3 and len(tried[1]) == 4
 
 
+@pytest.mark.parametrize(
+    "unit, path, verb", [(GATEWAY, "etc/gateway-eth1.json", "restart"), (MESH, "wireguard/wg0.conf", "reload")]
+)
+def test_a_dry_run_may_be_asked_as_if_a_file_were_written(finished, unit, path, verb):
+    """Check mode writes nothing, and says what would run something older then."""
+    path = str(finished.directory / path)
+    tried = finished.bring(unit, dry_run=True, as_if={path: "another digest"})
+    assert tried == ["%sed %s: %s is not what it ran" % (verb, unit, path)]
+    assert finished.bring(unit, dry_run=True, as_if={path: loaded.digest(path)}) == [] and finished.systemd.said == []
+    tried = finished.bring(unit, dry_run=True, as_if={loaded.unit_path(unit): "another digest"})
+    assert [line.split()[0] for line in tried] == ["let", "restarted"]
+
+
 def test_what_a_daemon_runs_is_for_root_alone(finished):
     for unit in finished.units:
         assert os.stat(loaded.record_path(unit)).st_mode & 0o777 == 0o600

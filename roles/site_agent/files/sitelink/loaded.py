@@ -104,4 +104,5 @@ def differing(name, said, as_if=None):
     as_if = as_if or {}
     known = dict(said.get("files") or {}, **{unit_path(name): said.get("unit")})
     found = [PROGRAM] if said.get("program") != program() else []
-    return found + [path for path in [unit_path(name)] + files(name) if as_if.get(path, digest(path)) != known.get(path)]
+    paths = [unit_path(name)] + files(name)
+    return found + [path for path in paths if as_if.get(path, digest(path)) != known.get(path)]

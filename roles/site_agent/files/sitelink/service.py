@@ -127,7 +127,8 @@ class Service:
     def _ddns(self, shown, outdated):
         """Why the name is to be published now."""
         told = loaded.told(loaded.DDNS)
-        if told and shown.get("ActiveState") == "activating" and not outdated and not self._differing(loaded.DDNS, told):
+        under_way = told and shown.get("ActiveState") == "activating"
+        if under_way and not outdated and not self._differing(loaded.DDNS, told):
             # The timer's run is under way: to wait for its end is no change.
             if self.dry_run:
                 return ""

@@ -38,7 +38,12 @@ class Controller:
     def play(self, tasks, *argv, returncode=0):
         """What it said. tasks: of site_layer the options."""
         (self.directory / "play.yml").write_text(json.dumps([{"hosts": "all", "gather_facts": False, "tasks": tasks}]))
-        extra = {"site": "site-x", "secret": SECRET, "ansible_connection": "local", "ansible_python_interpreter": sys.executable}
+        extra = {
+            "site": "site-x",
+            "secret": SECRET,
+            "ansible_connection": "local",
+            "ansible_python_interpreter": sys.executable,
+        }
         done = subprocess.run(
             ["ansible-playbook", "-i", "site-x,", "-e", json.dumps(extra), *argv, self.directory / "play.yml"],
             text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
@@ -59,12 +64,15 @@ def controller(tmp_path):
 def test_templates_come_out_as_by_the_module_template(controller):
     names = ["json.j2", "list.j2", "unit.j2", "lookup.j2"]
     theirs = [
-        {"ansible.builtin.template": {"src": name, "dest": str(controller.site / f"theirs-{name}"), "mode": "0644"}} for name in names
+        {"ansible.builtin.template": {"src": name, "dest": str(controller.site / f"theirs-{name}"), "mode": "0644"}}
+        for name in names
     ]
     ours = controller.layer(*[controller.file(f"ours-{name}", src=name) for name in names])
     controller.play([ours, *theirs])
     for name in names:
-        assert (controller.site / f"ours-{name}").read_bytes() == (controller.site / f"theirs-{name}").read_bytes(), name
+        assert (controller.site / f"ours-{name}").read_bytes() == (controller.site / f"theirs-{name}").read_bytes(), (
+            name
+        )
     assert (controller.site / "ours-json.j2").read_text() == '{\n  "a": "site-x",\n  "b": [\n    1,\n    2\n  ]\n}\n'
     assert "Ansible managed" in (controller.site / "ours-unit.j2").read_text()
 
@@ -76,7 +84,9 @@ def test_no_secret_is_said_whatever_happens_to_it(controller):
     layer = controller.layer(keys, given, direct, controller.file("open", src="json.j2"))
     said = controller.play([layer], "-vvv", "--diff")
     assert SECRET in (controller.site / "keys").read_text() and "wrote" in said and '"a"' in said
-    assert (controller.site / "direct").read_text() == f"{SECRET} too\n" and (controller.site / "given").read_text() == SECRET + "\n"
+    assert (controller.site / "direct").read_text() == f"{SECRET} too\n" and (
+        controller.site / "given"
+    ).read_text() == SECRET + "\n"
     (controller.site / "keys").write_text(f"old {SECRET}\n")
     refused = {**keys, "validate": ["sh", "-c", 'cat "$1"; exit 1', "sh", "%s"]}
     failing = [
@@ -114,7 +124,7 @@ def test_an_error_names_the_site_the_file_and_what_is_wrong(controller):
     said = controller.play([{**controller.layer(each), "ignore_errors": True} for each in wrong.values()])
     messages = [line for line in said.splitlines() if '"msg": "site-x: ' in line]
     assert len(messages) == len(wrong), said
-    for (words, each), message in zip(wrong.items(), messages):
+    for (words, each), message in zip(wrong.items(), messages, strict=True):
         assert words in message and each["dest"] in message, message
     assert list(controller.site.iterdir()) == []
 
@@ -122,5 +132,7 @@ def test_an_error_names_the_site_the_file_and_what_is_wrong(controller):
 def test_what_is_kept_beside_is_said(controller):
     (controller.site / "x").write_text("by hand\n")
     said = controller.play([controller.layer(controller.file("x", src="json.j2", ours='"b"'))])
-    assert "[WARNING]: " in said and f"keptas{controller.site}/x.before-sitelink" in "".join(said.split())  # it is wrapped anywhere
+    assert "[WARNING]: " in said and f"keptas{controller.site}/x.before-sitelink" in "".join(
+        said.split()
+    )  # it is wrapped anywhere
     assert (controller.site / "x.before-sitelink").read_text() == "by hand\n"

@@ -9,7 +9,11 @@ from ansible_collections.sitelink.tr069.plugins.module_utils._layer import wante
 import world as worlds
 from world import UNITS, directory, file, secret, values_of
 
-CONFIG, UNIT_FILE, UNIT = "/etc/sitelink/gateway-eth1.json", UNITS + "/sitelink-gateway@.service", "sitelink-gateway@eth1.service"
+CONFIG, UNIT_FILE, UNIT = (
+    "/etc/sitelink/gateway-eth1.json",
+    UNITS + "/sitelink-gateway@.service",
+    "sitelink-gateway@eth1.service",
+)
 KEYS, SYSCTLS, BEFORE = "/etc/sitelink/keys.conf", "/etc/sysctl.d/60-sitelink.conf", "/var/lib/sitelink/before.conf"
 FORWARD, ARP = "/proc/sys/net/ipv4/ip_forward", "/proc/sys/net/ipv4/conf/eth1.7/arp_ignore"
 VALUES = "# why\nnet.ipv4.ip_forward = 1\nnet/ipv4/conf/eth1.7/arp_ignore=1\n"
@@ -17,22 +21,20 @@ VALUES = "# why\nnet.ipv4.ip_forward = 1\nnet/ipv4/conf/eth1.7/arp_ignore=1\n"
 
 def layer(text="one\n", **more):
     """A layer with one of everything."""
-    return dict(
-        dict(
-            directories=[directory("/var/lib/metrics/here")],
-            files=[
-                file(CONFIG, text, validate=["check", "%s"]),
-                file(UNIT_FILE, "[Service]\n", needed_by="/etc/sitelink/gateway-*.json"),
-                secret(KEYS, "a-key " + text, ours="a-key"),
-                file(SYSCTLS, VALUES),
-            ],
-            sysctls=[values_of(SYSCTLS, before=BEFORE)],
-            units=["table.service", UNIT],
-            undo=[{"argv": ["undo"], "needs": CONFIG}],
-            state_files=["/run/sitelink/gateway-eth1.*"],
-        ),
-        **more
-    )
+    found = {
+        "directories": [directory("/var/lib/metrics/here")],
+        "files": [
+            file(CONFIG, text, validate=["check", "%s"]),
+            file(UNIT_FILE, "[Service]\n", needed_by="/etc/sitelink/gateway-*.json"),
+            secret(KEYS, "a-key " + text, ours="a-key"),
+            file(SYSCTLS, VALUES),
+        ],
+        "sysctls": [values_of(SYSCTLS, before=BEFORE)],
+        "units": ["table.service", UNIT],
+        "undo": [{"argv": ["undo"], "needs": CONFIG}],
+        "state_files": ["/run/sitelink/gateway-eth1.*"],
+    }
+    return dict(found, **more)
 
 
 @pytest.fixture
@@ -95,12 +97,21 @@ def test_the_diff_shows_what_changes_and_nothing_of_a_secret(finished):
     (shown,) = finished.play(**layer("two\n")).diff
     assert "0600" in shown["before"] and "0644" in shown["after"] and finished.text(CONFIG) == "two\n"
     gone = finished.play(**layer("two\n", state="absent"))
-    assert "a-key" not in repr([gone.diff, gone.done]) and [each["before"] for each in gone.diff if "two" in each["before"]]
+    assert "a-key" not in repr([gone.diff, gone.done]) and [
+        each["before"] for each in gone.diff if "two" in each["before"]
+    ]
 
 
 def test_what_goes_leaves_nothing_and_stops_before_it_goes(finished):
     done = finished.play(**layer(state="absent")).done
-    assert finished.said == ["disable " + UNIT, "stop " + UNIT, "disable table.service", "stop table.service", "undo", "daemon-reload"]
+    assert finished.said == [
+        "disable " + UNIT,
+        "stop " + UNIT,
+        "disable table.service",
+        "stop table.service",
+        "undo",
+        "daemon-reload",
+    ]
     assert done.index("ran undo") < done.index("removed " + KEYS)
     assert done[-2:] == ["removed " + CONFIG, "let systemd read its units anew"], "the undo needs it"
     for path in (CONFIG, UNIT_FILE, KEYS, SYSCTLS, BEFORE, "/run/sitelink/gateway-eth1.json"):
@@ -158,7 +169,9 @@ def test_all_that_is_wrong_is_told_at_once_and_nothing_is_changed(fresh):
 def test_a_content_is_checked_also_where_the_site_has_it(finished):
     """What it is checked against may have changed."""
     finished.put(CONFIG, "bad\n")
-    assert refused(finished, files=[file(CONFIG, "bad\n", validate=["check", "%s"])]) == ["%s: %s says: bad" % (CONFIG, CONFIG)]
+    assert refused(finished, files=[file(CONFIG, "bad\n", validate=["check", "%s"])]) == [
+        "%s: %s says: bad" % (CONFIG, CONFIG)
+    ]
 
 
 def test_in_check_mode_a_program_that_is_not_there_is_no_answer_and_a_refusal_is(fresh):
@@ -203,6 +216,16 @@ def test_a_file_of_ours_is_replaced_and_not_kept(finished):
     assert finished.text(KEYS) == "a-key two\n" and not os.path.exists(finished.at(KEYS + ".before-sitelink"))
 
 
+@pytest.mark.parametrize("state", ["present", "absent"])
+def test_what_a_run_that_broke_off_left_beside_a_file_goes(finished, state):
+    """Also where the file is by now as that run would have had it, or goes."""
+    finished.put("/etc/sitelink/.gateway-eth1.json.sitelink-new", "half")
+    said = "removed what a run that broke off left of " + CONFIG
+    assert said in finished.play(**layer(state=state)).done
+    assert not os.path.exists(finished.at("/etc/sitelink/.gateway-eth1.json.sitelink-new"))
+    assert finished.play(**layer(state=state)).done == []
+
+
 def test_remains_go_and_what_is_wanted_stays(finished):
     for name in ("sitelink-old.service", "sitelink-old@.service"):
         finished.put(UNITS + "/" + name, "[Service]\n")
@@ -228,15 +251,19 @@ def test_a_whole_directory_of_the_root_is_nobodys(finished):
 def test_a_value_that_does_not_stay_is_told(fresh, monkeypatch):
     """Some are clamped by the kernel."""
     real = fresh.open_a_value
-    monkeypatch.setattr(fresh, "open_a_value", lambda path, mode="r": open(os.devnull, "w") if mode == "w" else real(path, mode))
+    monkeypatch.setattr(fresh, "open_a_value", lambda path, mode="r": real(os.devnull if mode == "w" else path, mode))
     options = {"files": [file(SYSCTLS, "net.ipv4.ip_forward = 1\n")], "sysctls": [values_of(SYSCTLS)]}
     assert refused(fresh, **options) == [FORWARD + ": was set to 1, and is 0"]
 
 
 def test_a_value_that_the_kernel_has_not_is_left_out_where_that_is_said(fresh):
     options = {"files": [file(SYSCTLS, "net/ipv4/conf/eth8/arp_ignore = 1\nnet.ipv4.ip_forward = 1\n")]}
-    assert refused(fresh, sysctls=[values_of(SYSCTLS)], **options) == [SYSCTLS + ": the kernel has no net/ipv4/conf/eth8/arp_ignore"]
-    assert fresh.play(sysctls=[values_of(SYSCTLS, missing_ok=True)], **options).done[1:] == ["net/ipv4/ip_forward is 1 now instead of 0"]
+    assert refused(fresh, sysctls=[values_of(SYSCTLS)], **options) == [
+        SYSCTLS + ": the kernel has no net/ipv4/conf/eth8/arp_ignore"
+    ]
+    assert fresh.play(sysctls=[values_of(SYSCTLS, missing_ok=True)], **options).done[1:] == [
+        "net/ipv4/ip_forward is 1 now instead of 0"
+    ]
 
 
 @pytest.mark.parametrize("name", ["net.ipv4.conf.eth1/7.arp_ignore", "net/ipv4/conf/eth1.7/arp_ignore"])
@@ -247,14 +274,14 @@ def test_a_nic_with_a_dot_is_named_in_either_form(fresh, name):
 
 def test_a_value_that_is_not_wanted_any_more_comes_back(finished):
     """wireguard_mesh_lan_gateway was switched off."""
-    options = dict(files=[file(SYSCTLS, "# none\n")], sysctls=[values_of(SYSCTLS, before=BEFORE)])
+    options = {"files": [file(SYSCTLS, "# none\n")], "sysctls": [values_of(SYSCTLS, before=BEFORE)]}
     assert finished.play(check=True, **options).done[1:] == finished.play(**options).done[1:] != []
     assert (finished.text(FORWARD), finished.text(ARP)) == ("0", "0") and not os.path.exists(finished.at(BEFORE))
 
 
 def test_what_an_early_version_kept_without_changing_it_does_not_come_back(finished):
     finished.put(BEFORE, "net.ipv4.ip_forward=0\n")
-    options = dict(files=[file(SYSCTLS, "# none\n")], sysctls=[values_of(SYSCTLS, before=BEFORE)])
+    options = {"files": [file(SYSCTLS, "# none\n")], "sysctls": [values_of(SYSCTLS, before=BEFORE)]}
     finished.play(**options)
     assert finished.text(FORWARD) == "1" and not os.path.exists(finished.at(BEFORE))
     finished.put(BEFORE, "net.ipv4.ip_forward=0\n")
@@ -263,24 +290,26 @@ def test_what_an_early_version_kept_without_changing_it_does_not_come_back(finis
 
 
 def test_a_unit_that_does_not_start_is_told_with_what_was_done_before(fresh):
-    fresh.programs[worlds.PROGRAM] = lambda words, stdin: worlds.site.Done(1, "started table.service\n", "sitelink: it failed\n")
+    fresh.programs[worlds.PROGRAM] = lambda words, stdin: worlds.site.Done(
+        1, "started table.service\n", "sitelink: it failed\n"
+    )
     assert refused(fresh, **layer()) == ["table.service, %s: it failed" % UNIT]
 
 
 @pytest.mark.parametrize(
     "options, problem",
     [
-        (dict(files=[file("etc/x")]), "'etc/x': write the whole path, without . and .. in it"),
-        (dict(files=[file("/etc/../x")]), "'/etc/../x': write the whole path, without . and .. in it"),
-        (dict(files=[file("/etc/x", mode="644")]), '/etc/x: the mode 644 is none; write four octal digits in quotes, such as "0644"'),
-        (dict(files=[file("/etc/x", owner="nobody-at-all")]), "/etc/x: its owner nobody-at-all is not on this site"),
-        (dict(files=[file("/etc/x", ours="[")]), "/etc/x: ours: [ is no regular expression: unterminated character set at position 0"),
-        (dict(files=[file("/etc/x", validate=["check"])]), "/etc/x: validate needs %s where the name of the file to check is to stand"),
-        (dict(files=[file("/etc/x"), file("/etc/x")]), "/etc/x: it is wanted twice"),
-        (dict(sysctls=[values_of("/etc/x")]), "/etc/x: sysctls names it, and it is none of the files"),
-        (dict(remains=["/e*/x"]), "'/e*/x': only the last part of a path may be a pattern, and not one of what lies in /"),
-        (dict(remains=["/*"]), "'/*': only the last part of a path may be a pattern, and not one of what lies in /"),
-        (dict(files=[file("/etc/x")], state_files=["/etc/*"]), "/etc/x: it is one of the files, and state_files has it as well"),
+        ({"files": [file("etc/x")]}, "'etc/x': write the whole path, without . and .. in it"),
+        ({"files": [file("/etc/../x")]}, "'/etc/../x': write the whole path, without . and .. in it"),
+        ({"files": [file("/etc/x", mode="644")]}, '/etc/x: the mode 644 is none; write four octal digits in quotes, such as "0644"'),
+        ({"files": [file("/etc/x", owner="nobody-at-all")]}, "/etc/x: its owner nobody-at-all is not on this site"),
+        ({"files": [file("/etc/x", ours="[")]}, "/etc/x: ours: [ is no regular expression: unterminated character set at position 0"),
+        ({"files": [file("/etc/x", validate=["check"])]}, "/etc/x: validate needs %s where the name of the file to check is to stand"),
+        ({"files": [file("/etc/x"), file("/etc/x")]}, "/etc/x: it is wanted twice"),
+        ({"sysctls": [values_of("/etc/x")]}, "/etc/x: sysctls names it, and it is none of the files"),
+        ({"remains": ["/e*/x"]}, "'/e*/x': only the last part of a path may be a pattern, and not one of what lies in /"),
+        ({"remains": ["/*"]}, "'/*': only the last part of a path may be a pattern, and not one of what lies in /"),
+        ({"files": [file("/etc/x")], "state_files": ["/etc/*"]}, "/etc/x: it is one of the files, and state_files has it as well"),
     ],
 )  # fmt: skip
 def test_a_layer_that_cannot_be_meant_is_refused(world, options, problem):

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from test_layer import ARP, CONFIG, FORWARD, KEYS, UNIT, UNIT_FILE, layer
-from world import Breaks, Killed, World, file, secret, values_of
+from world import Breaks, Killed, World, content, file, secret, values_of
 
 STEPS = 60  # more than any of these runs has
 
@@ -82,7 +82,7 @@ def test_a_secret_lies_nowhere_open_meanwhile(tmp_path):
             break
         for directory, _, names in os.walk(world.root):
             for path in (os.path.join(directory, name) for name in names):
-                assert "a-key" not in open(path).read() or os.stat(path).st_mode & 0o077 == 0, path
+                assert b"a-key" not in content(path) or os.stat(path).st_mode & 0o077 == 0, path
     assert step > 3
 
 
@@ -94,7 +94,11 @@ NAMES = st.sampled_from(["a", "b", "c"])
 def wanted_layers(draw):
     names = draw(st.lists(NAMES, unique=True))
     files = [
-        file("/etc/sitelink/" + name, draw(TEXTS.filter(lambda text: text.startswith("ours"))), ours=draw(st.sampled_from([None, "^ours"])))
+        file(
+            "/etc/sitelink/" + name,
+            draw(TEXTS.filter(lambda text: text.startswith("ours"))),
+            ours=draw(st.sampled_from([None, "^ours"])),
+        )
         for name in names
     ]
     values = draw(st.sampled_from(["", "net.ipv4.ip_forward = 1\n", "net.ipv4.ip_forward = 2\n"]))

@@ -31,6 +31,11 @@ def directory(path, **more):
     return dict({"path": path, "mode": "0755", "owner": None, "group": None}, **more)
 
 
+def content(path):
+    with open(path, "rb") as read:
+        return read.read()
+
+
 def values_of(path, **more):
     return dict({"file": path, "before": None, "missing_ok": False}, **more)
 
@@ -71,7 +76,9 @@ class Breaks:
 class BreakingOs:
     """The module os, each change of which is a step."""
 
-    CHANGES = {"open", "link", "symlink", "rename", "unlink", "mkdir", "rmdir", "chown", "chmod", "fchown", "fchmod", "fsync"}
+    CHANGES = frozenset(
+        ["open", "link", "symlink", "rename", "unlink", "mkdir", "rmdir", "chown", "chmod", "fchown", "fchmod", "fsync"]
+    )
 
     def __init__(self, breaks):
         self._breaks = breaks
@@ -92,9 +99,21 @@ class World:
         self.said = []  # commands that change something
         self.as_if = {}
         self.breaks = Breaks()
-        self.programs = {"systemctl": self.systemctl, PROGRAM: self.program, "check": self.check_file, "undo": self.undo}
+        self.programs = {
+            "systemctl": self.systemctl,
+            PROGRAM: self.program,
+            "check": self.check_file,
+            "undo": self.undo,
+        }
         self.undone = 0
-        for name in ("/etc/sitelink", UNITS, "/run/sitelink", "/var/lib/sitelink", "/etc/sysctl.d", "/proc/sys/net/ipv4/conf/eth1.7"):
+        for name in (
+            "/etc/sitelink",
+            UNITS,
+            "/run/sitelink",
+            "/var/lib/sitelink",
+            "/etc/sysctl.d",
+            "/proc/sys/net/ipv4/conf/eth1.7",
+        ):
             os.makedirs(self.at(name))
 
     def at(self, path):
@@ -109,10 +128,6 @@ class World:
         with open(self.at(path)) as read:
             return read.read()
 
-    def kernel(self, **values):
-        for name, value in values.items():
-            self.put("/proc/sys/net/ipv4/" + name, value + "\n")
-
     def look(self):
         """{path: what lies there}, and what systemd has."""
         found = {}
@@ -120,14 +135,20 @@ class World:
             for name in names + files:
                 path = os.path.join(directory, name)
                 mode = stat.S_IMODE(os.lstat(path).st_mode)
-                kind = os.readlink(path) if os.path.islink(path) else None if os.path.isdir(path) else open(path, "rb").read()
+                kind = None
+                if os.path.islink(path):
+                    kind = os.readlink(path)
+                elif os.path.isfile(path):
+                    kind = content(path)
                 found[path[len(self.root) :]] = (kind, mode)
         return found, sorted(self.active), sorted(self.enabled), sorted(self.failed), dict(self.runs)
 
     # The doubles.
 
     def run(self, argv, stdin=""):
-        return self.programs.get(argv[0], lambda words, stdin: site.Done(127, "", "%s is not there" % argv[0]))(argv[1:], stdin)
+        return self.programs.get(argv[0], lambda words, stdin: site.Done(127, "", "%s is not there" % argv[0]))(
+            argv[1:], stdin
+        )
 
     def change(self, words, do):
         def done():
@@ -141,7 +162,9 @@ class World:
         verb, unit = words[0], words[-1]
         if verb == "show":
             state = "active" if unit in self.active else "failed" if unit in self.failed else "inactive"
-            return site.Done(0, "ActiveState=%s\nNeedDaemonReload=%s\n" % (state, "yes" if unit in self.outdated else "no"))
+            return site.Done(
+                0, "ActiveState=%s\nNeedDaemonReload=%s\n" % (state, "yes" if unit in self.outdated else "no")
+            )
         if verb == "is-enabled":
             return site.Done(0, "enabled\n") if unit in self.enabled else site.Done(1, "disabled\n")
         if verb == "daemon-reload":
@@ -152,7 +175,7 @@ class World:
     def digests(self, unit):
         def digest(path):
             there = os.path.isfile(self.at(path))
-            return hashlib.sha256(open(self.at(path), "rb").read()).hexdigest() if there else ""
+            return hashlib.sha256(content(self.at(path))).hexdigest() if there else ""
 
         return {path: self.as_if.get(path, digest(path)) for path in self.reads.get(unit, [])}
 
@@ -177,7 +200,7 @@ class World:
         return site.Done(0, "".join(line + "\n" for line in said))
 
     def check_file(self, words, stdin):
-        text = open(words[-1]).read()
+        text = content(words[-1]).decode()
         return site.Done(1, "", "%s says: %s\n" % (words[-1], text.strip())) if "bad" in text else site.Done(0, "")
 
     def undo(self, words, stdin):
@@ -186,7 +209,7 @@ class World:
 
     def open_a_value(self, path, mode="r"):
         """Each value of the kernel that is written is a step."""
-        return self.breaks.step(lambda: open(path, mode)) if mode == "w" else open(path, mode)
+        return self.breaks.step(lambda: open(path, mode)) if mode == "w" else open(path)
 
     # The module, as it calls the layer.
 
