@@ -123,6 +123,11 @@ options:
           - A file that keeps what the values were. They come back when the file above does not name them any more, and with
             O(state=absent).
         type: str
+      inherit:
+        description:
+          - Where the kernel takes such values from for a new NIC, C(net/ipv4/conf/default). With O(state=absent) what O(sysctls[].before)
+            does not have gets the value that is there.
+        type: str
       missing_ok:
         description: Whether a value that the kernel does not have, such as one of a NIC that is not plugged in, is left out.
         type: bool
@@ -272,6 +277,7 @@ ARGUMENTS = {
     "sysctls": dictionaries(
         file={"type": "str", "required": True},
         before={"type": "str"},
+        inherit={"type": "str"},
         missing_ok={"type": "bool", "default": False},
     ),
     "units": words(default=[]),

@@ -30,8 +30,16 @@ class Done(NamedTuple):
 
 
 def run(argv: Sequence[str], stdin: str = "") -> Done:
+    # Who comes in by SSH may have no sbin on his path.
+    path = os.environ.get("PATH", "/usr/bin:/bin") + ":/usr/local/sbin:/usr/sbin:/sbin"
     try:
-        done = subprocess.run(list(argv), input=stdin.encode(), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        done = subprocess.run(
+            list(argv),
+            input=stdin.encode(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=dict(os.environ, PATH=path),
+        )
     except (FileNotFoundError, NotADirectoryError):
         return Done(127, "", "%s is not there" % argv[0])
     except OSError as error:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The kernel has the values that a file below /etc/sysctl.d says, by reading them back."""
 
-from typing import Dict, Iterator, NamedTuple, Optional
+from typing import Dict, Iterable, Iterator, NamedTuple, Optional
 
 from .site import Site
 from .wanted import Refused, Sysctls
@@ -46,6 +46,14 @@ class Kernel:
             if content is not None and not found.startswith(HEAD):
                 # An early version kept values that it did not change: to write those would undo somebody else's change.
                 self.kept = {name: value for name, value in self.kept.items() if name in self.values}
+        if content is None and wanted.inherit:
+            self._inherit(read(site.look(wanted.path).content.decode(errors="replace")))
+
+    def _inherit(self, names: Iterable[str]) -> None:
+        for name in names:
+            value = self.now("%s/%s" % (self.wanted.inherit, name.rpartition("/")[2]))
+            if value is not None:
+                self.kept.setdefault(name, value)
 
     def problems(self) -> Iterator[str]:
         for name in sorted(self.values):

@@ -43,10 +43,11 @@ class File(NamedTuple):
 
 
 class Sysctls(NamedTuple):
-    """A file in the form of sysctl.d(5) whose values are to be those of the kernel, and where what they were before is kept."""
+    """A file in the form of sysctl.d(5) whose values are to be those of the kernel."""
 
     path: str
-    before: str
+    before: str  # where what they were before is kept
+    inherit: str  # whose values they get where the layer goes and nothing was kept
     missing_ok: bool
 
 
@@ -138,6 +139,10 @@ class _Reader:
         )
         return Directory(path, self.mode(path, item["mode"]), owner, group)
 
+    def sysctls(self, item: Dict[str, Any]) -> Sysctls:
+        before = self.path(item["before"]) if item["before"] else ""
+        return Sysctls(self.path(item["file"]), before, item["inherit"] or "", item["missing_ok"])
+
     def twice(self, paths: List[str]) -> None:
         for path in sorted({path for path in paths if paths.count(path) > 1}):
             self.refuse(path, "it is wanted twice")
@@ -149,12 +154,7 @@ def read(params: Dict[str, Any], check: bool) -> Wanted:
     wanted = Wanted(
         [reader.directory(item) for item in params["directories"]],
         [reader.file(item) for item in params["files"]],
-        [
-            Sysctls(
-                reader.path(item["file"]), reader.path(item["before"]) if item["before"] else "", item["missing_ok"]
-            )
-            for item in params["sysctls"]
-        ],
+        [reader.sysctls(item) for item in params["sysctls"]],
         list(params["units"]),
         [Undo(tuple(item["argv"]), reader.path(item["needs"])) for item in params["undo"]],
         [reader.pattern_of_paths(path) for path in params["remains"]],

@@ -277,6 +277,25 @@ def test_a_value_that_is_not_wanted_any_more_comes_back(finished):
     options = {"files": [file(SYSCTLS, "# none\n")], "sysctls": [values_of(SYSCTLS, before=BEFORE)]}
     assert finished.play(check=True, **options).done[1:] == finished.play(**options).done[1:] != []
     assert (finished.text(FORWARD), finished.text(ARP)) == ("0", "0") and not os.path.exists(finished.at(BEFORE))
+    finished.put(FORWARD, "1\n")  # somebody else's, such as Docker's
+    assert finished.play(**options).done == [] and finished.text(FORWARD) == "1\n"
+
+
+def test_a_nic_that_nobody_kept_a_value_of_gets_what_the_kernel_gives_a_new_one(fresh):
+    os.makedirs(fresh.at("/proc/sys/net/ipv4/conf/default"))
+    fresh.put("/proc/sys/net/ipv4/conf/default/arp_ignore", "2\n")
+    options = {
+        "files": [file(SYSCTLS, "net.ipv4.conf.eth1/7.arp_ignore = 1\nnet.ipv4.conf.gone.arp_ignore = 1\n")],
+        "sysctls": [values_of(SYSCTLS, inherit="net/ipv4/conf/default", missing_ok=True)],
+    }
+    fresh.play(**options)
+    assert fresh.text(ARP) == "1"
+    fresh.play(**dict(options, state="absent"))
+    assert fresh.text(ARP) == "2"
+    fresh.put(ARP, "1\n")
+    assert fresh.play(**dict(options, state="absent")).done == [] and fresh.text(ARP) == "1\n", (
+        "it is somebody else's by now"
+    )
 
 
 def test_what_an_early_version_kept_without_changing_it_does_not_come_back(finished):

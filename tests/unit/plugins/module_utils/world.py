@@ -37,7 +37,7 @@ def content(path):
 
 
 def values_of(path, **more):
-    return dict({"file": path, "before": None, "missing_ok": False}, **more)
+    return dict({"file": path, "before": None, "inherit": None, "missing_ok": False}, **more)
 
 
 def params(**more):
