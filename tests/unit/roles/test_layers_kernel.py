@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the roles put on a site, and that nothing of it is left: whole plays on this machine's own files below an overlay, without a
-network, with the real program and a double of systemctl."""
+"""What the roles put on a site, and that nothing of it is left: whole plays on this machine's own files below an overlay, in a network
+without a way out, with the real program and nftables, and a double of systemctl."""
 
+import itertools
 import json
 import os
 import pathlib
@@ -9,8 +10,13 @@ import re
 import shutil
 import stat
 import subprocess
+import sys
 
 import pytest
+import yaml
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
+import firewall_rendered
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parents[2]
@@ -24,62 +30,115 @@ for place in {places}; do
 done
 mkdir -p up/run
 mount --bind up/run /run
-ip link set dev lo up
 cd {root}
 exec "$@"
 """
 FACTS = {
     "ansible_service_mgr": "systemd",
-    "ansible_pkg_mgr": "apt",
+    "ansible_pkg_mgr": "ansible.legacy.nothing_to_install",
     "ansible_distribution": "Debian",
     "ansible_python": {"version": {"major": 3, "minor": 11}, "executable": "/usr/bin/python3"},
     "cacheable": True,
 }
-PLAY = [
-    {
-        "hosts": "all",
-        "gather_facts": False,
-        "pre_tasks": [
-            {"ansible.builtin.set_fact": FACTS},
-            {
-                "ansible.builtin.include_tasks": f"{ROOT}/roles/tr069_gateway/tasks/layer.yml",
-                "vars": {"tr069_gateway_interface": "eth9", "tr069_gateway_state": "absent"},
-                "when": "other is defined",
-            },
-        ],
-        "roles": ["sitelink.tr069.tr069_gateway", "sitelink.tr069.watch"],
-    }
-]
+PACKAGES = """#!/usr/bin/python
+from ansible.module_utils.basic import AnsibleModule
+AnsibleModule({"name": {"type": "list"}, "state": {}}, supports_check_mode=True).exit_json(changed=False)
+"""
+ROLES = ["tr069_firewall", "tr069_gateway", "watch"]
+FIREWALL = ["sitelink-firewall-table@eth1.service", "sitelink-firewall@eth1.service"]
 GATEWAY, WATCH = "sitelink-gateway@eth1.service", "sitelink-watch.service"
 FILES = {
     "etc/sitelink/gateway-eth1.json", "etc/sitelink/watch.json", "etc/systemd/system/sitelink-gateway@.service",
-    "etc/systemd/system/sitelink-watch.service",
+    "etc/systemd/system/sitelink-watch.service", "etc/sitelink/firewall-eth1.json", "etc/sitelink/firewall-eth1.nft",
+    "etc/sysctl.d/60-sitelink-firewall-eth1.conf", "etc/systemd/system/sitelink-firewall@.service",
+    "etc/systemd/system/sitelink-firewall-table@.service",
 }  # fmt: skip
-RUN = {f"run/sitelink/loaded-{unit}.json" for unit in (GATEWAY, WATCH)}
+RUN = {f"run/sitelink/loaded-{unit}.json" for unit in (FIREWALL[1], GATEWAY, WATCH)}
+SYSCTLS = (
+    "arp_ignore",
+    "arp_announce",
+    "accept_redirects",
+    "secure_redirects",
+    "send_redirects",
+    "accept_source_route",
+)
+_numbers = itertools.count(1)
+
+
+def of_playbook(name):
+    """The tasks of playbooks/tasks/NAME that put a layer away, as they stand there."""
+    found = []
+    for task in yaml.safe_load((ROOT / "playbooks" / "tasks" / name).read_text()):
+        role, path = task.get("ansible.builtin.include_role", {}), task.get("ansible.builtin.include_tasks", "")
+        if path.endswith("/layer.yml"):
+            found.append(
+                {**task, "ansible.builtin.include_tasks": str((ROOT / "playbooks" / "tasks" / path).resolve())}
+            )
+        elif role.get("tasks_from") == "layer":
+            found.append(task)
+    return found
+
+
+def plays():
+    """{name: play}: the roles as site.yml has them, behind what another NIC left; and the tasks for a site that leaves."""
+    start = {"hosts": "sites", "gather_facts": False}
+    facts = {"ansible.builtin.set_fact": FACTS}
+    remains = [{"block": of_playbook("remains.yml"), "when": "__sitelink_other_nics is defined"}]
+    return {
+        "site": {**start, "pre_tasks": [facts, *remains], "roles": [f"sitelink.tr069.{role}" for role in ROLES]},
+        "leave": {**start, "tasks": [facts, *of_playbook("leave.yml")]},
+    }
 
 
 class Machine:
     def __init__(self, directory):
         self.directory, self.up = directory, directory / "up"
-        (directory / "play.yml").write_text(json.dumps(PLAY))
-        (directory / "bin").mkdir()
-        shutil.copy(HERE / "systemctl", directory / "bin" / "systemctl")
+        self.name = f"slt-layers-{os.getpid()}-{next(_numbers)}"
+        for name, play in plays().items():
+            (directory / f"{name}.yml").write_text(json.dumps([play]))
+        for name, text in (
+            ("bin/systemctl", (HERE / "systemctl").read_text()),
+            ("library/nothing_to_install.py", PACKAGES),
+        ):
+            (directory / name).parent.mkdir()
+            (directory / name).write_text(text)
+        (directory / "bin" / "systemctl").chmod(0o755)
+        hosts = {f"site-{letter}": firewall_rendered.site(number) for number, letter in enumerate("xy", 1)}
+        variables = {
+            "ansible_connection": "local",
+            "ansible_python_interpreter": "/usr/bin/python3",
+            "wireguard_mesh_interface": "wg0",
+        }
+        (directory / "hosts.yml").write_text(yaml.safe_dump({"sites": {"vars": variables, "hosts": hosts}}))
+
+    def make_network(self):
+        self.network(f"ip netns add {self.name}", inside=False)
+        self.network("ip link set dev lo up; ip link add eth1 type veth peer name far")
+
+    def remove_network(self):
+        subprocess.run(["ip", "netns", "del", self.name])
+
+    def network(self, script, inside=True):
+        argv = ["nsenter", f"--net=/run/netns/{self.name}"] if inside else []
+        return subprocess.run([*argv, "sh", "-c", script], text=True, check=True, stdout=subprocess.PIPE).stdout
 
     def run(self, *argv):
         script = NAMESPACE.format(directory=self.directory, places=" ".join(PLACES), root=ROOT)
+        inside = ["nsenter", f"--net=/run/netns/{self.name}", "unshare", "--mount", "--propagation", "private"]
         return subprocess.run(
-            ["unshare", "--mount", "--net", "--propagation", "private", "sh", "-c", script, "sh", *argv],
+            [*inside, "sh", "-c", script, "sh", *argv],
             text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
-            env={**os.environ, "PATH": f"{self.directory}/bin:{os.environ['PATH']}", "ANSIBLE_CALLBACK_RESULT_FORMAT": "json"},
+            env={
+                **os.environ, "PATH": f"{self.directory}/bin:{os.environ['PATH']}", "ANSIBLE_CALLBACK_RESULT_FORMAT": "json",
+                "ANSIBLE_LIBRARY": str(self.directory / "library"),
+            },
         )  # fmt: skip
 
-    def play(self, *argv, **variables):
+    def play(self, *argv, name="site", returncode=0, **variables):
         """(what the play said, how many of its tasks changed something)"""
-        extra = {"ansible_connection": "local", "ansible_python_interpreter": "/usr/bin/python3", **variables}
-        done = self.run(
-            "ansible-playbook", "-i", "site-x,", "-e", json.dumps(extra), *argv, self.directory / "play.yml"
-        )
-        assert done.returncode == 0, done.stdout
+        where = ["-i", self.directory / "hosts.yml", "--limit", "site-x", "-e", json.dumps(variables)]
+        done = self.run("ansible-playbook", *where, *argv, self.directory / f"{name}.yml")
+        assert done.returncode == returncode, done.stdout
         return done.stdout, int(re.search(r"changed=(\d+)", done.stdout).group(1))
 
     def files(self):
@@ -98,17 +157,27 @@ class Machine:
         (self.up / "run/systemctl.json").write_text(json.dumps({**state, "said": []}))
         return state["said"]
 
+    def sysctls(self):
+        return self.network(f"cd /proc/sys/net/ipv4/conf/eth1; cat {' '.join(SYSCTLS)}").split()
+
 
 @pytest.fixture(scope="module")
 def machine(tmp_path_factory):
     if os.geteuid() != 0:
         pytest.skip("needs root: makes namespaces")
+    if shutil.which("nft") is None:
+        pytest.skip("needs nft")
     found = Machine(tmp_path_factory.mktemp("machine"))
-    probe = found.run("true")
-    if probe.returncode:
-        pytest.skip(f"this machine allows no overlay in a namespace: {probe.stdout.strip()}")
-    found.play()
-    return found
+    found.make_network()
+    try:
+        probe = found.run("true")
+        if probe.returncode:
+            pytest.skip(f"this machine allows no overlay in a namespace: {probe.stdout.strip()}")
+        found.before = found.sysctls()
+        found.play()
+        yield found
+    finally:
+        found.remove_network()
 
 
 def test_the_layers_are_in_place_and_a_second_run_finds_nothing_to_do(machine):
@@ -116,15 +185,14 @@ def test_the_layers_are_in_place_and_a_second_run_finds_nothing_to_do(machine):
     assert {stat.S_IMODE((machine.up / path).stat().st_mode) for path in FILES} == {0o644}
     assert (machine.up / "var/lib/prometheus/node-exporter").is_dir()
     state = machine.systemctl()
-    assert state["active"] == state["enabled"] == [GATEWAY, WATCH]
+    assert state["active"] == state["enabled"] == sorted([*FIREWALL, GATEWAY, WATCH])
+    assert machine.sysctls() == ["1", "2", "0", "0", "0", "0"] != machine.before
+    assert "table inet sitelink" in machine.network("nft list tables")
     config = json.loads((machine.up / "etc/sitelink/gateway-eth1.json").read_text())
     assert (config["interface"], config["table"], config["fwmark"]) == ("eth1", 305, 0x131)
     unit = (machine.up / "etc/systemd/system/sitelink-gateway@.service").read_text()
-    assert (
-        "Ansible managed" in unit
-        and "ExecStart=/usr/local/sbin/sitelink gateway %i" in unit
-        and "ProtectSystem=strict" in unit
-    )
+    for words in ("Ansible managed", "ExecStart=/usr/local/sbin/sitelink gateway %i", "ProtectSystem=strict"):
+        assert words in unit
     machine.said()
     assert machine.play()[1] == 0 and machine.said() == []
 
@@ -139,37 +207,33 @@ def test_check_mode_shows_a_change_and_makes_none(machine):
 
 
 def test_a_change_restarts_what_it_is_about_and_what_another_nic_left_goes_without_the_unit_file(machine):
-    there = machine.up / "etc/sitelink/gateway-eth9.json"
-    config = json.loads((machine.up / "etc/sitelink/gateway-eth1.json").read_text())
-    there.write_text(json.dumps({**config, "interface": "eth9"}))
+    for kind in ("gateway", "firewall"):
+        config = json.loads((machine.up / f"etc/sitelink/{kind}-eth1.json").read_text())
+        (machine.up / f"etc/sitelink/{kind}-eth9.json").write_text(json.dumps({**config, "interface": "eth9"}))
     machine.said()
-    assert machine.play(other=True, watch_interval=7)[1] == 2
-    assert not there.exists() and machine.files() == FILES | RUN and machine.said() == [f"restart {WATCH}"]
+    allow = [{"protocol": "tcp", "ports": ["8022"]}]
+    changed = machine.play(__sitelink_other_nics=["eth9"], tr069_firewall_allow=allow)[1]
+    assert changed == 3 and machine.files() == FILES | RUN and machine.said() == [f"restart {FIREWALL[1]}"]
+    assert "8022" in (machine.up / "etc/sitelink/firewall-eth1.nft").read_text()
 
 
 def test_a_table_that_somebody_else_uses_is_refused_by_name(machine):
     """The rule of the source article, which the role does not take away by itself."""
-    variables = json.dumps(
-        {"ansible_connection": "local", "ansible_python_interpreter": "/usr/bin/python3", "tr069_gateway_table": 77}
-    )
-    rule = (
-        f"ip rule add pref 100 to 10.0.0.0/7 fwmark 0x131 lookup 77; exec ansible-playbook -i site-x, -e '{variables}' "
-    )
-    rule += str(machine.directory / "play.yml")
-    done = machine.run("sh", "-c", rule)
-    assert done.returncode == 2, done.stdout
-    assert "site-x: /etc/sitelink/gateway-eth1.json: " in done.stdout and "77" in done.stdout
+    rule = "pref 100 to 10.0.0.0/7 fwmark 0x131 lookup 77"
+    machine.network(f"ip rule add {rule}")
+    output, _ = machine.play(returncode=2, tr069_gateway_table=77, tr069_table=77)
+    machine.network(f"ip rule del {rule}")
+    assert "site-x: /etc/sitelink/gateway-eth1.json: " in output and "77" in output
     assert json.loads((machine.up / "etc/sitelink/gateway-eth1.json").read_text())["table"] == 305
 
 
-def test_nothing_is_left_of_what_goes(machine):
+def test_nothing_is_left_of_a_site_that_leaves(machine):
     (machine.up / "var/lib/prometheus/node-exporter/sitelink.prom").write_text("sitelink_up 1\n")
     machine.said()
-    absent = {"watch_state": "absent", "tr069_gateway_state": "absent"}
-    changed = machine.play("--check", "--diff", **absent)[1]
-    assert changed == 2 and machine.files() >= FILES and machine.said() == []
-    machine.play(**absent)
-    assert machine.files() == set()
+    changed = machine.play("--check", "--diff", name="leave")[1]
+    assert changed == 3 and machine.files() >= FILES and machine.said() == []
+    machine.play(name="leave")
+    assert machine.files() == set() and machine.sysctls() == machine.before and machine.network("nft list tables") == ""
     state = machine.systemctl()
-    assert state["active"] == state["enabled"] == [] and not {*state["read"]} & {GATEWAY, WATCH}
-    assert machine.play(**absent)[1] == 0
+    assert state["active"] == state["enabled"] == [] and not {*state["read"]} & {*FIREWALL, GATEWAY, WATCH}
+    assert machine.play(name="leave")[1] == 0
