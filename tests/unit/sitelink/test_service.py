@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from sitelink import config, loaded, service, sysctls
+from sitelink import config, loaded, service
 
 GATEWAY, FIREWALL, MESH = (
     loaded.unit(kind, nic) for kind, nic in (("gateway", "eth1"), ("firewall", "eth1"), ("mesh", "wg0"))
@@ -337,68 +337,3 @@ def test_systemctl_is_asked_for_what_an_old_one_knows(directories, monkeypatch):
     systemd.do("daemon-reload")
     asked = (directories / "asked").read_text().splitlines()
     assert asked[0] == " ".join(["show"] + ["--property=" + name for name in service.PROPERTIES] + [GATEWAY])
-
-
-class TestSysctls:
-    @pytest.fixture
-    def proc(self, directories, monkeypatch):
-        monkeypatch.setattr(sysctls, "ROOT", str(directories / "proc"))
-        for name, value in (("net/ipv4/ip_forward", "0"), ("net/ipv4/conf/eth1.10/arp_ignore", "0")):
-            path = directories / "proc" / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(value + "\n")
-        return directories / "proc"
-
-    def test_what_differs_is_set_whoever_wrote_the_file(self, proc, directories):
-        file = directories / "60.conf"
-        file.write_text(
-            "# net.ipv4.ip_forward = 7\nnet.ipv4.conf.eth1/10.arp_ignore = 1\nnet.ipv4.conf.none.arp_ignore = 1\n"
-        )
-        said = ["net/ipv4/conf/eth1.10/arp_ignore is 1 now instead of 0"]
-        assert list(sysctls.bring(str(file), dry_run=True)) == said
-        assert list(sysctls.bring(str(file))) == said
-        assert list(sysctls.bring(str(file))) == []
-        assert (proc / "net/ipv4/conf/eth1.10/arp_ignore").read_text().strip() == "1"
-
-    @pytest.mark.parametrize("form", ["net.ipv4.ip_forward=0\n", "net/ipv4/ip_forward=0\n"])
-    def test_what_was_before_comes_back(self, proc, directories, form):
-        file, before, forward = directories / "60.conf", directories / "before", proc / "net/ipv4/ip_forward"
-        file.write_text("net.ipv4.ip_forward = 1\n")
-        list(sysctls.bring(str(file), str(before), dry_run=True))
-        assert not before.exists() and forward.read_text().strip() == "0"
-        list(sysctls.bring(str(file), str(before)))
-        assert before.read_text() == sysctls.HEAD + "net/ipv4/ip_forward=0\n" and forward.read_text().strip() == "1"
-        assert list(sysctls.bring(str(file), str(before))) == []
-        before.write_text(sysctls.HEAD + form)
-        file.write_text("# off\n")
-        assert list(sysctls.bring(str(file), str(before))) == ["net/ipv4/ip_forward is 0 now instead of 1"]
-        assert not before.exists()
-        forward.write_text("1\n")  # somebody else's, such as Docker's
-        assert list(sysctls.bring(str(file), str(before))) == []
-
-    def test_a_second_run_does_not_take_the_new_value_for_the_old_one(
-        self, proc, directories
-    ):
-        file, before = directories / "60.conf", directories / "before"
-        file.write_text("net.ipv4.ip_forward = 1\n")
-        next(sysctls.bring(str(file), str(before)), None)
-        assert (proc / "net/ipv4/ip_forward").read_text() == "1"
-        list(sysctls.bring(str(file), str(before)))
-        assert before.read_text() == sysctls.HEAD + "net/ipv4/ip_forward=0\n"
-
-    def test_what_an_early_version_kept_and_did_not_set_is_left_alone(self, proc, directories):
-        """It kept the value where nothing was to be set; by now it is somebody else's, such as Docker's."""
-        file, before, forward = directories / "60.conf", directories / "before", proc / "net/ipv4/ip_forward"
-        file.write_text("# off\n")
-        before.write_text("net.ipv4.ip_forward = 0\n")
-        forward.write_text("1\n")
-        assert list(sysctls.bring(str(file), str(before), dry_run=True)) == [] and before.exists()
-        assert list(sysctls.bring(str(file), str(before))) == []
-        assert forward.read_text() == "1\n" and not before.exists()
-        # Where it is set, what that version kept is what comes back.
-        before.write_text("net.ipv4.ip_forward = 0\n")
-        file.write_text("net.ipv4.ip_forward = 1\n")
-        list(sysctls.bring(str(file), str(before)))
-        file.write_text("# off\n")
-        list(sysctls.bring(str(file), str(before)))
-        assert forward.read_text().strip() == "0" and not before.exists()

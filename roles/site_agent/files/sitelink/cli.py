@@ -31,7 +31,6 @@ from . import (
     settle,
     state,
     status,
-    sysctls,
     text,
     watch,
     wg,
@@ -137,14 +136,6 @@ def _parser():
         "--as-if", metavar="FILE", help="with --dry-run: as if files had these SHA-256 digests, {path: digest} in JSON"
     )
     command.set_defaults(run=_service)
-
-    command = commands.add_parser("sysctls", help="set the kernel's values that a file of sysctl.d says, and say which")
-    command.add_argument("file")
-    command.add_argument(
-        "--before", metavar="FILE", help="keep there what they were, and put back what is named no more"
-    )
-    command.add_argument("--dry-run", action="store_true", help="only say what would be done")
-    command.set_defaults(run=_sysctls)
 
     command = commands.add_parser("status", help="show what is, layer by layer")
     command.add_argument("--json", action="store_true", help="for machines")
@@ -263,10 +254,6 @@ def _service(options):
     as_if = state.read_json(options.as_if) if options.as_if and options.dry_run else {}
     do = service.Service(dry_run=options.dry_run, as_if=as_if)
     return _say(do.upgrade() if options.upgrade else do.bring(options.unit))
-
-
-def _sysctls(options):
-    return _say(sysctls.bring(options.file, options.before, options.dry_run))
 
 
 def _say(sentences):
