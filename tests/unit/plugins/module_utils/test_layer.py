@@ -256,7 +256,7 @@ def test_a_value_that_does_not_stay_is_told(fresh, monkeypatch):
     assert refused(fresh, **options) == [FORWARD + ": was set to 1, and is 0"]
 
 
-def test_a_value_that_the_kernel_has_not_is_left_out_where_that_is_said(fresh):
+def test_a_value_that_is_not_there_is_left_out_where_that_is_said(fresh):
     options = {"files": [file(SYSCTLS, "net/ipv4/conf/eth8/arp_ignore = 1\nnet.ipv4.ip_forward = 1\n")]}
     assert refused(fresh, sysctls=[values_of(SYSCTLS)], **options) == [
         SYSCTLS + ": the kernel has no net/ipv4/conf/eth8/arp_ignore"
@@ -281,7 +281,7 @@ def test_a_value_that_is_not_wanted_any_more_comes_back(finished):
     assert finished.play(**options).done == [] and finished.text(FORWARD) == "1\n"
 
 
-def test_a_nic_that_nobody_kept_a_value_of_gets_what_the_kernel_gives_a_new_one(fresh):
+def test_a_nic_that_nobody_kept_a_value_of_gets_what_a_new_one_gets(fresh):
     os.makedirs(fresh.at("/proc/sys/net/ipv4/conf/default"))
     fresh.put("/proc/sys/net/ipv4/conf/default/arp_ignore", "2\n")
     options = {
