@@ -23,6 +23,11 @@ ip addr add 192.168.1.2/24 dev eth0
 ip addr add 10.23.64.17/20 dev eth1
 ip addr add 192.168.77.2/24 dev eth2
 """
+# As the kernel says it of a VLAN, which this one may not be able to make.
+IS_A_VLAN = """
+printf 'DEVTYPE=vlan\\nINTERFACE=eth1\\n' > {file}
+mount --bind {file} "$(readlink -f /sys/class/net/eth1)/uevent"
+"""
 # Each is the way out, and the NIC of the ONT has one as well, where an installer configured all NICs by DHCP.
 BY_ETH0 = "ip route add default via 192.168.1.1 dev eth0 metric 100\n"
 BY_BOTH = BY_ETH0 + "ip route append default via 10.23.64.1 dev eth1 metric 100\n"
@@ -47,9 +52,9 @@ def directory(tmp_path_factory):
     return made
 
 
-def check(directory, setup, came="", nic="eth1", sudo=False, environment=None):
+def check(directory, setup, came="", nic="eth1", sudo=False, environment=None, backend="auto"):
     """What the role says; sudo: it has taken SSH_CONNECTION away, as Debian's does."""
-    extra = {"tr069_interface": nic, "ansible_python_interpreter": sys.executable}
+    extra = {"tr069_interface": nic, "nic_dhcp_backend": backend, "ansible_python_interpreter": sys.executable}
     play = [
         "ansible-playbook",
         "-i",
@@ -106,3 +111,14 @@ def test_a_nic_that_was_plugged_in_since_the_facts_were_cached_is_there(director
     assert "there is no NIC eth3" in check(directory, BY_ETH0, FROM_ETH0, "eth3", environment=cache)
     plugged = BY_ETH0 + "ip link add eth3 type veth peer name p3\n"
     assert ACCEPTED in check(directory, plugged, FROM_ETH0, "eth3", environment=cache)
+
+
+def test_a_vlan_that_something_else_made_is_refused_where_it_cannot_be_configured(directory, tmp_path):
+    nmcli = tmp_path / "nmcli"
+    nmcli.write_text("#!/bin/sh\ncase $* in *RUNNING*) echo running ;; esac\n")
+    nmcli.chmod(0o755)
+    vlan = BY_ETH0 + IS_A_VLAN.format(file=tmp_path / "uevent")
+    programs = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    text = check(directory, vlan, FROM_ETH0, environment=programs, backend="networkmanager")
+    assert "shenzhen: eth1 (tr069_interface) is a VLAN that something else made" in text, text
+    assert "networkmanager cannot configure it here" in text and "nic_dhcp_vlan_parent" in text

@@ -5,6 +5,7 @@ import pytest
 
 from sitelab import cli
 from sitelab.podman import LabError
+from sitelab.topology import PREFIX  # by the environment's name of the lab
 
 
 @pytest.fixture
@@ -13,10 +14,10 @@ def lab(tmp_path, monkeypatch):
     monkeypatch.setattr(cli, "STATE", tmp_path / "state")
     monkeypatch.setattr(cli.podman, "exists", lambda: True)
 
-    def made(owner, running=("sitelink-carrier",)):
+    def made(owner, running=(f"{PREFIX}carrier",)):
         monkeypatch.setattr(cli, "labels", lambda: (str(owner), 3))
         monkeypatch.setattr(
-            cli, "containers", lambda *filters: list(running) if filters else ["sitelink-carrier", "sitelink-site-a"]
+            cli, "containers", lambda *filters: list(running) if filters else [f"{PREFIX}carrier", f"{PREFIX}site-a"]
         )
         removed = []
         monkeypatch.setattr(cli.podman, "remove", lambda *names: removed.extend(names))

@@ -45,6 +45,7 @@ WORDS = {"true", "on", "yes", "y", "false", "off", "no", "n"}
 CHOICES = [
     [
         {},
+        {"nic_dhcp_interface": "eth0.46"},  # which the operator's own netplan file makes, by that name below vlans
         {"nic_dhcp_interface": "vlan46", "nic_dhcp_vlan_parent": "eth1", "nic_dhcp_vlan_id": 46},
         {"nic_dhcp_interface": "eth1.46", "nic_dhcp_vlan_parent": "eth1", "nic_dhcp_vlan_id": 46, "nic_dhcp_vlan_priority": 7},
     ],
@@ -117,6 +118,10 @@ def test_every_file_takes_an_address_and_nothing_else(files):
         devices = {**network["ethernets"], **network.get("vlans", {})}
         tagged = "nic_dhcp_vlan_id" in case
         assert len(devices) == (2 if tagged else 1)
+        if not tagged:
+            # Never the operator's own id: netplan would take it for another definition of his NIC, and refuse another kind of it.
+            nic = case.get("nic_dhcp_interface", "eth1")
+            assert {name: device["match"] for name, device in devices.items()} == {f"00-sitelink-{nic}": {"name": nic}}
         for name, device in devices.items():
             leases = not tagged or name in network["vlans"]
             for key, wanted in {
