@@ -266,7 +266,7 @@ VLANS = {
         ),
         [
             r"vlan.id: +46",
-            r"vlan.egress-priority-map: +0:7,1:7,2:7",
+            r"vlan.egress-priority-map: +0:7[, ]1:7[, ]2:7[, ]3:7[, ]4:7[, ]5:7[, ]6:7[, ]7:7",
             r"vlan.parent: +eth1",
             r"ipv4.never-default: +yes",
         ],
@@ -279,7 +279,7 @@ VLANS = {
         ),
         [
             r"vlan.id: +46",
-            r"vlan.egress-priority-map: +0:7,1:7,2:7",
+            r"vlan.egress-priority-map: +0:7[, ]1:7[, ]2:7[, ]3:7[, ]4:7[, ]5:7[, ]6:7[, ]7:7",
             r"vlan.parent: +eth1",
             r"ipv4.never-default: +yes",
         ],
