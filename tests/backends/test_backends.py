@@ -201,7 +201,8 @@ def test_an_address_and_nothing_else(world, site, event):
         assert found["hostname"] == before["hostname"]
     etc = {path: digest for path, digest in before["etc"].items() if event != "bare" or path != "/etc/hostname"}
     # ifcfg-eth1 is a name that the scripts ask for. The first lines of each file of ours say whose it is.
-    ours = {item["path"]: item["lines"][:2] for item in json.loads(site.run("cat /etc/sitelink/nic-eth1.json"))["files"]}
+    plan = json.loads(site.run("cat /etc/sitelink/nic-eth1.json"))
+    ours = {item["path"]: item["lines"][:2] for item in plan["files"]}
     assert [path for path, lines in ours.items() if "sitelink.tr069, role nic_dhcp" not in "".join(lines)] == []
     assert {path: digest for path, digest in found["etc"].items() if path not in ours} == etc
     # networkd would tell timesyncd and resolved by this file.
