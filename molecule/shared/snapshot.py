@@ -52,7 +52,9 @@ def files():
 
 
 settings = [
-    line for line in said("sysctl", "-a") if line.startswith("net.") and not re.search(r"_count |_time |gc_|[.]wg\d+[.]stable_secret ", line)
+    line
+    for line in said("sysctl", "-a")
+    if line.startswith("net.") and not re.search(r"_count |_time |gc_|[.]wg\d+[.]stable_secret ", line)
 ]
 units = [
     line
