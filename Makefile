@@ -16,7 +16,7 @@ demo-down:       ## remove all that the demo made
 test:            ## the gate: what every change must pass; `make test PARTS="lint unit"` for some parts
 	@scripts/test $(PARTS)
 
-test-all:        ## the gate and every long test, part by part, as before a release (two hours)
+test-all:        ## the gate and the long tests, part by part, as before a release (three hours)
 	@scripts/test all
 
 test-kernel:     ## by hand: healing on a real kernel's WireGuard, in qemu (five hours); `make test-kernel RUNS=3` (two)

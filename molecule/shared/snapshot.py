@@ -52,7 +52,9 @@ def files():
 
 
 settings = [
-    line for line in said("sysctl", "-a") if line.startswith("net.") and not re.search(r"_count |_time |gc_", line)
+    line
+    for line in said("sysctl", "-a")
+    if line.startswith("net.") and not re.search(r"_count |_time |gc_|[.]wg\d+[.]stable_secret ", line)
 ]
 units = [
     line
@@ -67,9 +69,14 @@ print(
             "units": sorted(units),
             "failed units": said("systemctl", "--failed", "--plain", "--no-legend"),
             "routes": sorted(said("ip", "-4", "route", "show", "table", "all")),
-            "routes of IPv6": sorted(said("ip", "-6", "route", "show", "table", "all")),
+            # A tunnel gets another link-local address each time it is made.
+            "routes of IPv6": sorted(
+                line
+                for line in said("ip", "-6", "route", "show", "table", "all")
+                if not re.search("^local fe80.* dev wg", line)
+            ),
             "rules": said("ip", "-4", "rule") + said("ip", "-6", "rule"),
-            "addresses": sorted(said("ip", "-o", "address")),
+            "addresses": sorted(line for line in said("ip", "-o", "address") if not re.search("^wg.* fe80", line)),
             "nft": said("nft", "list", "ruleset"),
             "sysctls": sorted(settings),
             "users": said("getent", "passwd") + said("getent", "group"),

@@ -68,7 +68,7 @@ UNTIL = {
     "peer-dead": lambda told: dead(told["site-a"], "site-b") and dead(told["site-b"], "site-a"),
     "record-stale": lambda told: series(told["site-a"], '^sitelink_ddns_right.*name="site-a') == [0],
     "firewall-open": lambda told: series(told["site-b"], "^sitelink_firewall_loaded") == [0],
-    "packets-stray": lambda told: series(told["site-b"], 'verdict="strayed"')[0] > 0,
+    "packets-stray": lambda told: any(count > 0 for count in series(told["site-b"], 'verdict="strayed"')),
     "watch-silent": lambda told: time.time() - moment(told["site-b"]) > 15,
 }  # fmt: skip
 

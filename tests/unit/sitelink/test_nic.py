@@ -195,6 +195,18 @@ def test_another_backend_leaves_nothing_of_the_first(site):
     assert site.files() == {KEYFILE: (0o600, "[connection]\n")}
 
 
+def test_a_file_that_two_backends_share_is_not_read_once_more_by_the_first(site):
+    site.change(plan("ifupdown-dhclient", [(NETWORK, "0644", ["by dhclient"])]))
+    site.keep()
+    seen = {}
+    execute = site.execute
+    site.execute = lambda argv: (seen.setdefault(argv[0], site.files().get(NETWORK)), execute(argv))[1]
+    site.change(plan("ifupdown-dhcpcd", [(NETWORK, "0644", ["by dhcpcd"])]))
+    assert (seen["down"], seen["gone"], seen["up"]) == ((0o644, "by dhclient\n"), None, (0o644, "by dhcpcd\n"))
+    assert site.revert()[0]
+    assert site.files()[NETWORK] == (0o644, "by dhclient\n")
+
+
 def test_what_was_put_aside_comes_back(site):
     other, same = "/etc/systemd/network/20-eth1.network", NETWORK
     site.write(other, "theirs\n", 0o640)

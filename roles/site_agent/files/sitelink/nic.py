@@ -186,7 +186,8 @@ class Nic:
             self._run(target.down, tolerant=True)  # what these files had brought up
         wanted = target.files if target else {}
         for path in set(previous.files if previous else ()) | (set(kept) - set(left)):
-            if path not in wanted:
+            # Of two backends with the same path the first one's must not be read once more, by `gone`: its other files are gone.
+            if path not in wanted or leaving:
                 self._restore(path, None if target else kept.get(path))
         for path, copy in parts.items():
             self._restore(path, copy)
