@@ -15,7 +15,7 @@ CASES = [
     ("Debian", 12, "Debian", ["kernel"], False, ["wireguard-tools"]),
     ("Debian", 12, "Debian", [], False, ["wireguard-tools", "wireguard-go"]),
     ("Debian", 12, "Debian", ["tools"], False, ["wireguard-go"]),
-    ("Debian", 12, "Debian", ["tools", "user space"], False, []),
+    ("Debian", 12, "Debian", ["tools", "user-space"], False, []),
     ("Debian", 10, "Debian", [], False, "buster-backports only"),
     ("Debian", 10, "Debian", [], True, ["wireguard-tools", "wireguard-dkms"]),
     ("Ubuntu", 24, "Debian", ["kernel"], False, ["wireguard-tools"]),
@@ -45,7 +45,7 @@ def found(tmp_path_factory):
             "facts": dict(zip(FACTS, (name, str(version), family), strict=True)),
             "wireguard_mesh_add_repositories": allowed,
             "wireguard_mesh_interface": "wg0",
-            "__wireguard_mesh_look": {"stdout_lines": has},
+            "__site_agent_seen": {"wireguard_mesh wg0 try": "\n".join(has)},
         }
         for number, (name, version, family, has, allowed, _) in enumerate(CASES)
     }

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What the roles make of a site before they change it: of its kernel, its systemd and its Python."""
 
+import hashlib
 import json
 import pathlib
 import subprocess
 import sys
 
-import jinja2
 import pytest
 import yaml
 
@@ -36,18 +36,9 @@ def look(tmp_path):
         for name, text in (("ip", IP.format(log=log, link=link)), ("modprobe", f"#!/bin/sh\n{modprobe}\n")):
             (programs / name).write_text(text)
             (programs / name).chmod(0o755)
-        task = yaml.safe_load((ROLES / "wireguard_mesh" / "tasks" / "install.yml").read_text())[0]
-        script = jinja2.Environment(trim_blocks=True).from_string(task["ansible.builtin.shell"]["cmd"])
-        text = script.render(
-            ansible_check_mode=check_mode,
-            wireguard_mesh_interface="wg0",
-            **{
-                f"__wireguard_mesh_{name}": str(tmp_path / "no") if name != "names_units" else ["no"]
-                for name in ("conf", "kept", "names_units")
-            },
-        )
+        argv = ["sh", ROLES / "wireguard_mesh" / "files" / "look.sh", "wg0", "look" if check_mode else "try"]
         environment = {"PATH": f"{programs}:/usr/bin:/bin"}
-        done = subprocess.run(["sh", "-c", text], text=True, capture_output=True, env=environment)
+        done = subprocess.run(argv, text=True, capture_output=True, env=environment, check=True)
         return done.stdout.split("\n"), log.read_text(), link.exists()
 
     return run
@@ -65,6 +56,116 @@ def test_check_mode_makes_no_interface(look, modprobe, seen):
     assert "add" not in asked and "delete" not in asked
     if not pathlib.Path("/sys/module/wireguard").exists():
         assert ("kernel" in found) is seen
+
+
+FIREWALLD = """#!/bin/sh
+case $* in
+  --state) echo {state} ;;
+  --get-zone-of-interface=*) [ {zone} != none ] && echo {zone} ;;
+  --get-default-zone) echo public ;;
+  *--query-port=22000/udp) exit {closed} ;;
+  *) exit 9 ;;
+esac
+"""
+UFW = "#!/bin/sh\nprintf 'Status: {state}\\n{rule}\\n'\n"
+
+
+@pytest.mark.parametrize(
+    "programs, seen",
+    [
+        ({}, []),
+        ({"nft": "#!/bin/sh\n"}, ["nft yes"]),
+        ({"firewall-cmd": FIREWALLD.format(state="running", zone="work", closed=1)}, ["firewalld work"]),
+        ({"firewall-cmd": FIREWALLD.format(state="running", zone="none", closed=1)}, ["firewalld public"]),
+        ({"firewall-cmd": FIREWALLD.format(state="running", zone="work", closed=0)}, []),
+        ({"firewall-cmd": FIREWALLD.format(state="not_running", zone="work", closed=1)}, []),
+        ({"ufw": UFW.format(state="active", rule="22/tcp ALLOW Anywhere")}, ["ufw active"]),
+        ({"ufw": UFW.format(state="active", rule="22000/udp on eth2 ALLOW Anywhere")}, ["ufw active"]),
+        ({"ufw": UFW.format(state="active", rule="22000/udp on eth1 ALLOW Anywhere")}, []),
+        ({"ufw": UFW.format(state="active", rule="22000/udp ALLOW Anywhere")}, []),
+        ({"ufw": UFW.format(state="inactive", rule="")}, []),
+    ],
+)
+def test_another_firewall_is_seen_where_it_drops_the_port(tmp_path, programs, seen):
+    """The places that the script adds to its path have none of these on the machine that runs this, or it is left out."""
+    for name, text in programs.items():
+        (tmp_path / name).write_text(text)
+        (tmp_path / name).chmod(0o755)
+    for name in ("grep", "sh"):
+        (tmp_path / name).symlink_to(f"/bin/{name}")
+    script = (ROLES / "tr069_firewall" / "files" / "look.sh").read_text()
+    assert script.count("PATH=$PATH:/usr/sbin:/sbin") == 1
+    (tmp_path / "look.sh").write_text(script.replace("PATH=$PATH:/usr/sbin:/sbin", ""))
+    argv = ["/bin/sh", tmp_path / "look.sh", "eth1", "22000"]
+    done = subprocess.run(argv, text=True, capture_output=True, env={"PATH": str(tmp_path)}, check=True)
+    assert done.stdout.splitlines() == seen, done.stderr
+
+
+def test_what_one_task_asked_is_there_for_each_role(tmp_path):
+    """By the role's own task and variables, on this machine as a site."""
+    program = tmp_path / "program"
+    program.mkdir()
+    (program / "a b.py").write_text("x = 1\n")
+    (program / "gone.py").write_text("")
+    tasks = yaml.safe_load((ROLES / "site_agent" / "tasks" / "preflight.yml").read_text())
+    role = tmp_path / "roles" / "site_agent"
+    for name in ("tasks", "vars", "defaults", "files"):
+        (role / name).mkdir(parents=True)
+    for name in ("vars", "defaults"):
+        (role / name / "main.yml").write_text((ROLES / "site_agent" / name / "main.yml").read_text())
+    (role / "files" / "look.sh").write_text((ROLES / "site_agent" / "files" / "look.sh").read_text())
+    (role / "tasks" / "main.yml").write_text(yaml.safe_dump(tasks[:1]))
+    for other in ("nic_dhcp", "wireguard_mesh", "tr069_firewall"):
+        (role.parent / other / "files").mkdir(parents=True)
+        # What a terminal makes of it, and a line that looks like one of ours within.
+        (role.parent / other / "files" / "look.sh").write_text(
+            f'printf "came\\teth7\\r\\nof {other} %s= ==\\r\\n" "$*"; exit 3\n'
+        )
+    asked = {
+        "python": "{{ site_agent_python }}",
+        "has": "{{ __site_agent_has }}",
+        "version": "{{ __site_agent_version }}",
+        "came": "{{ __site_agent_came_by }}",
+        "seen": "{{ __site_agent_seen }}",
+    }
+    play = [
+        {
+            "hosts": "all",
+            "gather_facts": False,
+            "roles": ["site_agent"],
+            "post_tasks": [
+                {"ansible.builtin.copy": {"content": "{{ asked | to_json }}", "dest": str(tmp_path / "answer")}}
+            ],
+        }
+    ]
+    (tmp_path / "play.yml").write_text(yaml.safe_dump(play))
+    extra = {
+        "ansible_connection": "local",
+        "ansible_python_interpreter": sys.executable,
+        "__site_agent_package": str(program),
+        "nic_dhcp_interface": "vlan46",
+        "nic_dhcp_vlan_parent": "eth1",
+        "__wireguard_mesh_plan": {"sites": {"site-x": {"port": 22001}}},
+        "asked": asked,
+    }
+    argv = ["ansible-playbook", "-i", "site-x,", "-e", json.dumps(extra), tmp_path / "play.yml"]
+    done = subprocess.run(argv, text=True, capture_output=True, timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
+    said = json.loads((tmp_path / "answer").read_text())
+    assert said["version"] == "{}.{}".format(*sys.version_info)
+    assert pathlib.Path(said["python"]).is_file()
+    assert set(said["has"]) == {"a b.py", "gone.py"}
+    assert said["has"]["a b.py"] == hashlib.sha1(b"x = 1\n").hexdigest()
+    assert said["came"] == ["eth7"] * 3
+    of = {name: text for name, text in said["seen"].items() if not name.startswith("site_agent")}
+    assert of == {
+        f"{name} {about}": f"came\teth7\nof {name} {about}= ==\n"
+        for name, about in (
+            ("nic_dhcp", "vlan46 eth1"),
+            ("wireguard_mesh", "wg0 try"),
+            ("tr069_firewall", "eth1 22001"),
+        )
+    }
 
 
 @pytest.mark.parametrize(
