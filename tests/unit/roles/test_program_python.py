@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which Python the on-site program gets, by the role's own tasks."""
+"""Which Python the on-site program gets, by the role's own look and variables."""
 
 import json
 import pathlib
@@ -10,6 +10,8 @@ import pytest
 import yaml
 
 ROLE = pathlib.Path(__file__).resolve().parents[3] / "roles" / "site_agent"
+# Names without a minor version: python3 of Debian, Ubuntu and Fedora; platform-python of Enterprise Linux 8.
+PLACES = "for each in /usr/bin/python3 /usr/libexec/platform-python; do"
 
 
 @pytest.fixture
@@ -24,6 +26,10 @@ def chosen(tmp_path):
                 place.write_text(f"#!/bin/sh\n{answers}\n")
                 place.chmod(0o755)
             places.append(str(place))
+        script = (ROLE / "files" / "look.sh").read_text()
+        assert script.count(PLACES) == 1
+        script = script.replace(PLACES, f"for each in {' '.join(places)}; do")
+        look = subprocess.run(["sh", "-c", script, "look.sh", "/none"], text=True, stdout=subprocess.PIPE, check=True)
         play = [
             {
                 "hosts": "all",
@@ -31,7 +37,6 @@ def chosen(tmp_path):
                 "vars_files": [str(ROLE / "defaults" / "main.yml"), str(ROLE / "vars" / "main.yml")],
                 "tasks": [
                     {"ansible.builtin.setup": {"gather_subset": ["!all", "!min", "python"]}},
-                    {"ansible.builtin.import_tasks": str(ROLE / "tasks" / "python.yml")},
                     {
                         "ansible.builtin.copy": {
                             "content": "{{ site_agent_python }}",
@@ -46,7 +51,7 @@ def chosen(tmp_path):
         extra = {
             "ansible_connection": "local",
             "ansible_python_interpreter": sys.executable,
-            "__site_agent_lasting_places": places,
+            "__site_agent_looked": {"stdout": f"== site_agent\n{look.stdout}"},
         }
         argv = ["ansible-playbook", "-i", "site-x,", "-e", json.dumps(extra), tmp_path / "play.yml"]
         done = subprocess.run(argv, text=True, capture_output=True, timeout=300)
@@ -68,9 +73,3 @@ OLD = f"""shift; exec {sys.executable} -c 'import sys; sys.version_info = (3, 5,
 )
 def test_the_program_runs_on_the_systems_own_python_and_else_on_ansibles(chosen, pythons, expected):
     assert chosen(*pythons) == expected
-
-
-def test_the_places_are_names_without_a_minor_version():
-    """/usr/bin/python3 of Debian, Ubuntu and Fedora; platform-python of Enterprise Linux 8."""
-    places = yaml.safe_load((ROLE / "vars" / "main.yml").read_text())["__site_agent_lasting_places"]
-    assert places == ["/usr/bin/python3", "/usr/libexec/platform-python"]
