@@ -55,6 +55,7 @@ def test_no_input_of_a_command_is_taken_for_a_dictionary(path):
 
 def test_the_nic_is_closed_before_it_is_up_and_dns_holds_up_nobodys_mesh():
     plays = yaml.load((ROOT / "playbooks" / "site.yml").read_text(), Loader)
-    (roles,) = [play["roles"] for play in plays if "roles" in play]
-    order = [each["role"].removeprefix("sitelink.tr069.") for each in roles]
+    (tasks,) = [play["tasks"] for play in plays if "ansible.builtin.import_role" in str(play)]
+    roles = [each["ansible.builtin.import_role"] for each in tasks if "ansible.builtin.import_role" in each]
+    order = [each["name"].removeprefix("sitelink.tr069.") for each in roles]
     assert order == ["tr069_firewall", "nic_dhcp", "tr069_gateway", "wireguard_mesh", "ddns"]
