@@ -19,7 +19,7 @@ description:
 options:
   state:
     description:
-      - V(present) makes the site as it is stated here, in this order - directories, files, O(remains), sysctls, units.
+      - V(present) makes the site as it is stated here, in this order - directories, files, O(remains), commands, sysctls, units.
       - V(absent) stops the units, runs O(undo), puts the sysctls back, and removes O(state_files), O(remains) and the files, the first
         file last. Directories stay.
     type: str
@@ -64,6 +64,20 @@ options:
           - Whether the content holds a secret. Neither a diff, nor the result, nor an error then shows any of it.
         type: bool
         default: false
+      copy:
+        description:
+          - A file of the controller that is put there as it is, looked for as by M(ansible.builtin.copy). It is sent only to a site that has
+            not got it, known by its SHA-256. It must not be a secret.
+        type: str
+      sha256:
+        description: The SHA-256 that O(files[].copy) must have; the task fails where it has another.
+        type: str
+      advice:
+        description: What to do then, or where O(files[].copy) is not there; a sentence that the error ends with.
+        type: str
+      base64:
+        description: The option in which the content of O(files[].copy) gets to the site. Not to be written by hand.
+        type: str
       content:
         description:
           - The content, where there is no O(files[].src). Before ansible-core 2.19, text that looks like JSON is a dictionary by the time it
@@ -105,6 +119,23 @@ options:
           - A pattern of paths. While one fits that is none of O(files), the file stays where the layer goes, as the template of a unit that has
             other instances.
         type: str
+  commands:
+    description: Commands that make what is no file of O(files). They run when the files are there, and in check mode they are only said.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      argv:
+        description: The command, word by word.
+        type: list
+        elements: str
+        required: true
+      creates:
+        description:
+          - The path that is there when it has run to its end. It runs where that is not there. To take it away again is up to
+            O(state_files) or O(undo).
+        type: str
+        required: true
   sysctls:
     description:
       - Files that the kernel's values are set by, now and read back. What boots by them reads them by itself.
@@ -140,8 +171,22 @@ options:
     type: list
     elements: str
     default: []
+  may_fail:
+    description:
+      - Those of O(units) whose start may fail without the task, as of one that runs once and asks a server. What did is in RV(refused).
+    type: list
+    elements: str
+    default: []
+  upgrade:
+    description:
+      - Whether, at last, the daemons of all layers are restarted that run an older program. What did not start is in RV(refused), and the
+        task does not fail for it - a later layer may bring what it needs, and starts it then.
+    type: bool
+    default: false
   undo:
-    description: Commands for O(state=absent) that run when the units have stopped, and before the files go.
+    description:
+      - Commands for O(state=absent) that run when the units have stopped, and before the files go.
+      - One whose O(undo[].needs) is of O(remains), and none of O(files), runs with O(state=present) too, before that goes.
     type: list
     elements: dict
     default: []
@@ -168,6 +213,10 @@ options:
     type: list
     elements: str
     default: []
+  needed_by:
+    description:
+      - A pattern of paths. While one fits that is none of O(files), the whole layer stays with O(state=absent), as what other layers need.
+    type: str
   program:
     description: The site's own program, which looks after the units.
     type: str
@@ -202,6 +251,23 @@ EXAMPLES = r"""
         needs: /etc/sitelink/gateway-eth1.json
     state_files: [/run/sitelink/gateway-eth1.json]
 
+- name: A program of the controller, what it makes for itself, and a service that asks a server and may fail
+  sitelink.tr069.site_layer:
+    files:
+      - copy: /srv/client-1.0.whl
+        sha256: "{{ client_sha256 }}"
+        advice: Take the one that is published.
+        dest: /usr/local/lib/client-1.0.whl
+      - src: client.service.j2
+        dest: /etc/systemd/system/client.service
+    commands:
+      - argv: [python3, -m, venv, /usr/local/lib/client]
+        creates: /usr/local/lib/client/bin/python
+    state_files: [/usr/local/lib/client]
+    units: [client.service]
+    may_fail: [client.service]
+  register: client
+
 - name: A file with keys, which was made by hand before, and a setting of the kernel
   sitelink.tr069.site_layer:
     files:
@@ -229,6 +295,11 @@ changes:
     - "restarted sitelink-gateway@eth1.service: /etc/sitelink/gateway-eth1.json is not what it ran"
 kept:
   description: The files of somebody else that were kept beside.
+  returned: always
+  type: list
+  elements: str
+refused:
+  description: What did not start of O(may_fail), and with O(upgrade), each with why.
   returned: always
   type: list
   elements: str
@@ -270,10 +341,15 @@ ARGUMENTS = {
         mode={"type": "str", "default": "0644"},
         owner={"type": "str", "default": "root"},
         group={"type": "str", "default": "root"},
+        copy={"type": "str"},
+        sha256={"type": "str"},
+        advice={"type": "str"},
+        base64={"type": "str"},
         validate=words(),
         ours={"type": "str"},
         needed_by={"type": "str"},
     ),
+    "commands": dictionaries(argv=words(required=True), creates={"type": "str", "required": True}),
     "sysctls": dictionaries(
         file={"type": "str", "required": True},
         before={"type": "str"},
@@ -281,9 +357,12 @@ ARGUMENTS = {
         missing_ok={"type": "bool", "default": False},
     ),
     "units": words(default=[]),
+    "may_fail": words(default=[]),
+    "upgrade": {"type": "bool", "default": False},
     "undo": dictionaries(argv=words(required=True), needs={"type": "str", "required": True}),
     "remains": words(default=[]),
     "state_files": words(default=[]),
+    "needed_by": {"type": "str"},
     "program": {"type": "str", "default": "/usr/local/sbin/sitelink"},
 }
 
@@ -300,6 +379,9 @@ def main():
     try:
         layer = Layer(Site(label=label), read(module.params, module.check_mode), module.check_mode, module.tmpdir)
         if module.params["state"] == "present":
+            lacking = [] if module.check_mode else layer.lacking()
+            if lacking:  # the action plugin comes again with these
+                module.exit_json(changed=False, lacking=lacking)
             layer.present()
         else:
             layer.absent()
@@ -308,6 +390,7 @@ def main():
     found = {
         "changes": layer.done if layer else [],
         "kept": layer.kept if layer else [],
+        "refused": layer.refused if layer else [],
         "diff": layer.diff if layer and module._diff else [],
     }
     found["changed"] = bool(found["changes"])

@@ -5,7 +5,7 @@ import posixpath
 from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional
 
 from .site import KEPT, Found, Site
-from .wanted import Directory, File
+from .wanted import Directory, File, digest
 
 
 class Change(NamedTuple):
@@ -21,6 +21,10 @@ def _text(content: bytes) -> str:
         return content.decode()
     except UnicodeDecodeError:
         return "(%d bytes that are no text)\n" % len(content)
+
+
+def _sum(found: Found) -> str:
+    return "SHA-256 %s\n" % digest(found.content) if found.kind else ""
 
 
 def diff(path: str, before: str, after: str, note: str = "") -> Dict[str, Any]:
@@ -58,7 +62,7 @@ def _rights_change(site: Site, path: str, found: Found, mode: int, uid: int, gid
 def file(site: Site, wanted: File) -> Iterator[Change]:
     """What brings one file to what is wanted."""
     path, found = wanted.path, site.look(wanted.path)
-    if found.kind == "file" and found.content == wanted.content:
+    if found.kind == "file" and digest(found.content) == wanted.digest:
         if (found.mode, found.uid, found.gid) != (wanted.mode, wanted.uid, wanted.gid):
             yield _rights_change(site, path, found, wanted.mode, wanted.uid, wanted.gid)
         yield from _broken_off(site, path)
@@ -66,11 +70,14 @@ def file(site: Site, wanted: File) -> Iterator[Change]:
     if found.kind and not wanted.is_ours(found.content) and not site.is_there(path + KEPT):
         said = "kept %s as %s%s: it was not of this layer" % (path, path, KEPT)
         yield Change(said, path, lambda: site.keep(path), keeps=True)
+    shown = diff(path, _text(found.content), _text(wanted.content))
+    if wanted.sha256:
+        shown = diff(path, _sum(found), "SHA-256 %s\n" % wanted.sha256)
     yield Change(
         "wrote " + path,
         path,
         lambda: site.write(path, wanted.content, wanted.mode, wanted.uid, wanted.gid),
-        None if wanted.secret else diff(path, _text(found.content), _text(wanted.content)),
+        None if wanted.secret else shown,
     )
 
 
@@ -84,6 +91,8 @@ def no_file(site: Site, wanted: File, own: List[str]) -> Iterator[Change]:
         return  # somebody put it there after us
     before = site.look(path + KEPT) if wanted.ours else Found("")
     shown = None if wanted.secret else diff(path, _text(found.content), _text(before.content))
+    if wanted.sha256:
+        shown = diff(path, _sum(found), _sum(before))
     if before.kind:
         yield Change("put %s back as it was before" % path, path, lambda: site.put_back(path), shown)
     elif found.kind:

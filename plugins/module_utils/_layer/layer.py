@@ -6,7 +6,7 @@ finished by the next one.
 """
 
 import contextlib
-import hashlib
+import itertools
 import os
 import tempfile
 from functools import partial
@@ -15,7 +15,7 @@ from typing import Any, Dict, Iterable, Iterator, List, Tuple
 from . import changes, sysctls, units
 from .changes import Change
 from .site import KEPT, Site
-from .wanted import File, Refused, Wanted
+from .wanted import File, Refused, Undo, Wanted, digest
 
 
 @contextlib.contextmanager
@@ -34,9 +34,15 @@ class Layer:
         self.done: List[str] = []
         self.diff: List[Dict[str, Any]] = []
         self.kept: List[str] = []
+        self.refused: List[str] = []  # what did not start, and was allowed not to
         self.systemd = units.Systemd(site)
         self.stale = False  # systemd has not read all unit files as they are
         self.own = [file.path for file in wanted.files]
+
+    def lacking(self) -> List[str]:
+        """The files whose content has to be sent, as the site has not got it."""
+        files = [file for file in self.wanted.files if file.lacks_content]
+        return [file.path for file in files if digest(self.site.look(file.path).content) != file.sha256]
 
     def present(self) -> None:
         """Raises Refused; what was done until then stands in `done`."""
@@ -54,8 +60,14 @@ class Layer:
         for file in wanted.files:
             self._do(changes.file(site, file))
         self.stale = False  # what was written until now the last step looks at
+        for undo in wanted.undo:
+            if undo.needs not in self.own and any(undo.needs in site.find(pattern) for pattern in wanted.remains):
+                self._undo(undo)
         self._take_away(wanted.remains)
         self._reload()
+        for command in wanted.commands:
+            if not site.is_there(command.creates):
+                self._do([Change("ran " + " ".join(command.argv), command.creates, partial(self._run, command.argv))])
         for kernel in kernels:
             self._set(kernel)
         self._bring()
@@ -63,12 +75,13 @@ class Layer:
     def absent(self) -> None:
         """Raises Refused, as present() does. Directories stay: what else lies in them is not known here."""
         site, wanted = self.site, self.wanted
+        if wanted.needed_by and [path for path in site.find(wanted.needed_by) if path not in self.own]:
+            return
         self.stale = any(self.systemd.is_outdated(unit) for unit in wanted.units)
         for unit in reversed(wanted.units):
             self._stop(unit)
         for undo in wanted.undo:
-            if site.is_there(undo.needs):
-                self._do([Change("ran " + " ".join(undo.argv), undo.needs, partial(self._run, undo.argv))])
+            self._undo(undo)
         for each in wanted.sysctls:
             self._set(sysctls.Kernel(site, each, None))
         self._take_away(wanted.state_files + wanted.remains)
@@ -129,6 +142,10 @@ class Layer:
             said = " ".join((done.complained + done.said).split())
             raise Refused(["%s: %s" % (" ".join(argv), said or "it ended with %d" % done.code)])
 
+    def _undo(self, undo: Undo) -> None:
+        if self.site.is_there(undo.needs):
+            self._do([Change("ran " + " ".join(undo.argv), undo.needs, partial(self._run, undo.argv))])
+
     def _take_away(self, patterns: List[str]) -> None:
         found = {path for pattern in patterns for path in self.site.find(pattern)}
         for path in sorted(found - set(self.own)):
@@ -163,7 +180,19 @@ class Layer:
         written = {}
         if self.check:
             for file in self.wanted.files:
-                if self.site.look(file.path).content != file.content:
-                    written[file.path] = hashlib.sha256(file.content).hexdigest()
-        for line in units.bring(self.site, self.wanted.program, self.wanted.units, self.check, written):
-            self.done.append(line)
+                if digest(self.site.look(file.path).content) != file.digest:
+                    written[file.path] = file.digest
+        bring = partial(units.bring, self.site, self.wanted.program, self.check, written)
+        for may_fail, group in itertools.groupby(self.wanted.units, key=lambda unit: unit in self.wanted.may_fail):
+            self._say(bring(list(group)), may_fail)
+        if self.wanted.upgrade:
+            self._say(bring(["--upgrade"]), True)
+
+    def _say(self, lines: Iterable[str], may_fail: bool) -> None:
+        try:
+            for line in lines:
+                self.done.append(line)
+        except Refused as refused:
+            if not may_fail:
+                raise
+            self.refused += refused.problems

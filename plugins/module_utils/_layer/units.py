@@ -24,25 +24,25 @@ def is_unit(path: str) -> bool:
     return is_unit_file(path) and _UNIT.match(os.path.basename(path)) is not None
 
 
-def bring(site: Site, program: str, units: List[str], dry_run: bool, written: Dict[str, str]) -> Iterator[str]:
+def bring(site: Site, program: str, dry_run: bool, written: Dict[str, str], units: List[str]) -> Iterator[str]:
     """Make these units run what is written. Yields a sentence for each thing that it did, or would do; raises Refused.
 
+    units: or --upgrade for the daemons that run an older program, whichever there are.
     written: digests of what a run in check mode would have written by now. By standard input, where nobody else sees them: a
     password could be guessed by the digest of its file.
     """
-    if not units:
-        return
+    about = "the daemons" if units == ["--upgrade"] else ", ".join(units)
     argv = [program, "service"] + (["--dry-run", "--as-if=/dev/stdin"] if dry_run else []) + units
     done = site.run(argv, json.dumps(written) if dry_run else "")
     words = re.sub("^sitelink: ", "", " ".join(done.complained.split())) or "%s ended with %d" % (program, done.code)
     if dry_run and done.code:
         # No program yet, an older one that does not know the option, or files that it would find in earnest.
-        yield "would see that %s run what is written (%s)" % (", ".join(units), words)
+        yield "would see that %s run what is written (%s)" % (about, words)
         return
     for line in done.said.splitlines():
         yield line
     if done.code:
-        raise Refused(["%s: %s" % (", ".join(units), words)])
+        raise Refused(["%s: %s" % (about, words)])
 
 
 class Systemd:

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The module's options, read and judged: what a layer is to put on a site."""
 
+import base64
 import fnmatch
 import glob
 import grp
+import hashlib
 import os
 import pwd
 import re
@@ -37,6 +39,15 @@ class File(NamedTuple):
     validate: Tuple[str, ...]
     ours: Optional[Pattern[str]]  # in what is there already; None: whatever has this path is ours
     needed_by: str  # a pattern: while another path fits it the file stays where the layer goes
+    sha256: str  # of a file of the controller, whose content comes where the site has not got it; else empty
+
+    @property
+    def digest(self) -> str:
+        return self.sha256 or digest(self.content)
+
+    @property
+    def lacks_content(self) -> bool:
+        return bool(self.sha256) and digest(self.content) != self.sha256
 
     def is_ours(self, content: bytes) -> bool:
         return self.ours is None or self.ours.search(content.decode(errors="replace")) is not None
@@ -51,8 +62,15 @@ class Sysctls(NamedTuple):
     missing_ok: bool
 
 
+class Command(NamedTuple):
+    """A command that makes what is no file, and the path that is there when it has."""
+
+    argv: Tuple[str, ...]
+    creates: str
+
+
 class Undo(NamedTuple):
-    """A command that takes out of the kernel what a layer's programs put there; it needs a file of the layer."""
+    """A command that takes back what a layer's programs did, as in the kernel; it needs a file of the layer."""
 
     argv: Tuple[str, ...]
     needs: str
@@ -61,20 +79,26 @@ class Undo(NamedTuple):
 class Wanted(NamedTuple):
     directories: List[Directory]
     files: List[File]
+    commands: List[Command]
     sysctls: List[Sysctls]
     units: List[str]
+    may_fail: List[str]
+    upgrade: bool
     undo: List[Undo]
     remains: List[str]
     state_files: List[str]
+    needed_by: str
     program: str
 
-    def names(self, path: str) -> bool:
-        return any(path == file.path for file in self.files)
+
+def digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
 
 
 class _Reader:
-    def __init__(self, check: bool) -> None:
-        self.check = check
+    def __init__(self, lenient: bool) -> None:
+        """lenient: with users and groups that are not there."""
+        self.lenient = lenient
         self.problems: List[str] = []
 
     def refuse(self, what: str, why: str) -> None:
@@ -102,7 +126,7 @@ class _Reader:
         try:
             return pwd.getpwnam(value).pw_uid if option == "owner" else grp.getgrnam(value).gr_gid
         except KeyError:
-            if not self.check:  # where the one who makes it only says so, it is not there yet
+            if not self.lenient:
                 self.refuse(path, "its %s %s is not on this site" % (option, value))
             return -1
 
@@ -117,12 +141,18 @@ class _Reader:
 
     def file(self, item: Dict[str, Any]) -> File:
         path = self.path(item["dest"])
-        contents = [item[name] for name in ("content", "secret_content") if item.get(name) is not None]
+        contents = [item[name].encode() for name in ("content", "secret_content") if item.get(name) is not None]
+        if item["base64"] is not None:
+            contents.append(base64.b64decode(item["base64"]))
+            if digest(contents[0]) != item["sha256"]:
+                self.refuse(path, "what came from the controller has not the SHA-256 %s" % item["sha256"])
+        if item["sha256"] and item["validate"]:
+            self.refuse(path, "validate looks at the content, which is not sent each time where it is given by copy")
         if item["validate"] and not any("%s" in word for word in item["validate"]):
             self.refuse(path, "validate needs %s where the name of the file to check is to stand")
         return File(
             path,
-            contents[0].encode() if contents else b"",
+            contents[0] if contents else b"",
             item["secret"],
             self.mode(path, item["mode"]),
             self.owner(path, "owner", item["owner"]),
@@ -130,6 +160,7 @@ class _Reader:
             tuple(item["validate"] or ()),
             self.pattern(path, item["ours"]),
             self.pattern_of_paths(item["needed_by"]) if item["needed_by"] else "",
+            item["sha256"] or "",
         )
 
     def directory(self, item: Dict[str, Any]) -> Directory:
@@ -150,25 +181,38 @@ class _Reader:
 
 def read(params: Dict[str, Any], check: bool) -> Wanted:
     """The module's options. Raises Refused."""
-    reader = _Reader(check)
+    # In check mode whoever makes a user only says so, and what goes may have lost its own already.
+    reader = _Reader(check or params["state"] == "absent")
     wanted = Wanted(
         [reader.directory(item) for item in params["directories"]],
         [reader.file(item) for item in params["files"]],
+        [Command(tuple(item["argv"]), reader.path(item["creates"])) for item in params["commands"]],
         [reader.sysctls(item) for item in params["sysctls"]],
         list(params["units"]),
+        list(params["may_fail"]),
+        params["upgrade"],
         [Undo(tuple(item["argv"]), reader.path(item["needs"])) for item in params["undo"]],
         [reader.pattern_of_paths(path) for path in params["remains"]],
         [reader.pattern_of_paths(path) for path in params["state_files"]],
+        reader.pattern_of_paths(params["needed_by"]) if params["needed_by"] else "",
         params["program"],
     )
+    _judge(reader, wanted)
+    if reader.problems:
+        raise Refused(reader.problems)
+    return wanted
+
+
+def _judge(reader: _Reader, wanted: Wanted) -> None:
+    """What one option says of another."""
     reader.twice([file.path for file in wanted.files] + [directory.path for directory in wanted.directories])
     for each in wanted.sysctls:
-        if not wanted.names(each.path):
-            reader.refuse(each.path, "sysctls names it, and it is none of the files")
+        if not any(each.path == file.path and not file.sha256 for file in wanted.files):
+            reader.refuse(each.path, "sysctls names it, and it is none of the files with src or content")
+    for unit in wanted.may_fail:
+        if unit not in wanted.units:
+            reader.refuse(unit, "may_fail names it, and it is none of the units")
     for pattern in wanted.state_files:
         for file in wanted.files:
             if fnmatch.fnmatchcase(file.path, pattern):
                 reader.refuse(file.path, "it is one of the files, and state_files has it as well")
-    if reader.problems:
-        raise Refused(reader.problems)
-    return wanted

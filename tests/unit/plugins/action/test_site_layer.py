@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """site_layer as a play calls it: templates come out as by `template`, and no secret into what a run says."""
 
+import base64
 import getpass
 import grp
 import json
@@ -116,10 +117,23 @@ def test_an_error_names_the_site_the_file_and_what_is_wrong(controller):
     wrong = {
         "undefined.j2": {**file, "src": "undefined.j2"},
         "missing.j2": {**file, "src": "missing.j2"},
-        "write either src or content": {**file, "content": "text"},
-        "and that as text": {**file, "src": None, "content": {"a": 1}},
+        "write one of src, content and copy": {**file, "content": "text"},
+        "and content as text": {**file, "src": None, "content": {"a": 1}},
         "the mode 644 is none": {**file, "mode": "644"},
         "the directory /nowhere is missing": {**file, "dest": "/nowhere/x"},
+        "/nowhere.bin cannot be read on the controller. Take another.": {
+            **file,
+            "src": None,
+            "copy": "/nowhere.bin",
+            "advice": "Take another.",
+        },
+        "a secret is given by src or content": {**file, "src": None, "copy": __file__, "secret": True},
+        f"{__file__} on the controller has the SHA-256": {
+            **file,
+            "src": None,
+            "copy": __file__,
+            "sha256": "1",
+        },
     }
     said = controller.play([{**controller.layer(each), "ignore_errors": True} for each in wrong.values()])
     messages = [line for line in said.splitlines() if '"msg": "site-x: ' in line]
@@ -127,6 +141,30 @@ def test_an_error_names_the_site_the_file_and_what_is_wrong(controller):
     for (words, each), message in zip(wrong.items(), messages, strict=True):
         assert words in message and each["dest"] in message, message
     assert list(controller.site.iterdir()) == []
+
+
+def test_a_file_of_the_controller_comes_as_it_is_and_only_where_it_is_not_there(controller):
+    content = bytes(range(256)) * 1000
+    (controller.directory / "files").mkdir()
+    (controller.directory / "files" / "client.bin").write_bytes(content)
+    layer = controller.layer(controller.file("client", copy="client.bin"), controller.file("text", src="json.j2"))
+    said = controller.play([layer], "--check", "--diff")
+    assert "SHA-256 " in said and list(controller.site.iterdir()) == []
+    said = controller.play([layer], "-vvv")
+    assert (controller.site / "client").read_bytes() == content and (controller.site / "text").exists()
+    assert base64.b64encode(content).decode()[:60] not in said
+    again = controller.play([layer], "-vvvv")
+    assert "changed=0 " in again and sent(again) == 1 and sent(said) == 2
+    (controller.site / "client").write_bytes(content + b"x")
+    controller.play([layer])
+    assert (controller.site / "client").read_bytes() == content
+    controller.play([controller.layer(controller.file("client", copy="is-gone.bin"), state="absent")])
+    assert [path.name for path in controller.site.iterdir()] == ["text"]
+
+
+def sent(said):
+    """How often the module ran."""
+    return said.count("Using module file ")
 
 
 def test_what_is_kept_beside_is_said(controller):

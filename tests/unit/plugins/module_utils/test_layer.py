@@ -7,7 +7,7 @@ import pytest
 from ansible_collections.sitelink.tr069.plugins.module_utils._layer import wanted
 
 import world as worlds
-from world import UNITS, directory, file, secret, values_of
+from world import UNITS, copy, directory, file, secret, sha256, values_of
 
 CONFIG, UNIT_FILE, UNIT = (
     "/etc/sitelink/gateway-eth1.json",
@@ -16,6 +16,7 @@ CONFIG, UNIT_FILE, UNIT = (
 )
 KEYS, SYSCTLS, BEFORE = "/etc/sitelink/keys.conf", "/etc/sysctl.d/60-sitelink.conf", "/var/lib/sitelink/before.conf"
 FORWARD, ARP = "/proc/sys/net/ipv4/ip_forward", "/proc/sys/net/ipv4/conf/eth1.7/arp_ignore"
+CLIENT, MADE = "/etc/sitelink/client.whl", "/etc/sitelink/made"
 VALUES = "# why\nnet.ipv4.ip_forward = 1\nnet/ipv4/conf/eth1.7/arp_ignore=1\n"
 
 
@@ -28,11 +29,13 @@ def layer(text="one\n", **more):
             file(UNIT_FILE, "[Service]\n", needed_by="/etc/sitelink/gateway-*.json"),
             secret(KEYS, "a-key " + text, ours="a-key"),
             file(SYSCTLS, VALUES),
+            copy(CLIENT, "a client, %s" % text, sent=True),
         ],
+        "commands": [{"argv": ["make", MADE], "creates": MADE}],
         "sysctls": [values_of(SYSCTLS, before=BEFORE)],
         "units": ["table.service", UNIT],
         "undo": [{"argv": ["undo"], "needs": CONFIG}],
-        "state_files": ["/run/sitelink/gateway-eth1.*"],
+        "state_files": ["/run/sitelink/gateway-eth1.*", MADE],
     }
     return dict(found, **more)
 
@@ -62,6 +65,7 @@ def test_a_fresh_site_gets_all_of_it_and_a_second_run_does_nothing(fresh):
     done = fresh.play(**layer()).done
     assert done == [
         "made the directory /var/lib/metrics/here", "wrote " + CONFIG, "wrote " + UNIT_FILE, "wrote " + KEYS, "wrote " + SYSCTLS,
+        "wrote " + CLIENT, "ran make " + MADE,
         "net/ipv4/conf/eth1.7/arp_ignore is 1 now instead of 0", "net/ipv4/ip_forward is 1 now instead of 0",
         "started table.service", "started " + UNIT,
     ]  # fmt: skip
@@ -92,7 +96,11 @@ def test_a_daemon_whose_file_changes_is_restarted_and_check_mode_knows(finished)
 
 def test_the_diff_shows_what_changes_and_nothing_of_a_secret(finished):
     shown = finished.play(**layer("two\n")).diff
-    assert shown == [{"before": "one\n", "after": "two\n", "before_header": CONFIG, "after_header": CONFIG}]
+    sums = ["SHA-256 %s\n" % sha256("a client, %s\n" % text) for text in ("one", "two")]
+    assert shown == [
+        {"before": "one\n", "after": "two\n", "before_header": CONFIG, "after_header": CONFIG},
+        {"before": sums[0], "after": sums[1], "before_header": CLIENT, "after_header": CLIENT},
+    ]
     os.chmod(finished.at(CONFIG), 0o600)
     (shown,) = finished.play(**layer("two\n")).diff
     assert "0600" in shown["before"] and "0644" in shown["after"] and finished.text(CONFIG) == "two\n"
@@ -114,10 +122,89 @@ def test_what_goes_leaves_nothing_and_stops_before_it_goes(finished):
     ]
     assert done.index("ran undo") < done.index("removed " + KEYS)
     assert done[-2:] == ["removed " + CONFIG, "let systemd read its units anew"], "the undo needs it"
-    for path in (CONFIG, UNIT_FILE, KEYS, SYSCTLS, BEFORE, "/run/sitelink/gateway-eth1.json"):
+    for path in (CONFIG, UNIT_FILE, KEYS, SYSCTLS, BEFORE, CLIENT, MADE, "/run/sitelink/gateway-eth1.json"):
         assert not os.path.exists(finished.at(path)), path
     assert (finished.text(FORWARD), finished.text(ARP)) == ("0", "0")
     assert finished.play(**layer(state="absent")).done == []
+
+
+def test_a_file_of_the_controller_is_sent_where_the_site_has_not_got_it(fresh):
+    sent, named = ({"files": [copy(CLIENT, "a client", sent=way)]} for way in (True, False))
+    assert fresh.lacking(**named) == [CLIENT] and fresh.lacking(**sent) == []
+    assert fresh.play(check=True, **named).done == ["wrote " + CLIENT]
+    assert fresh.play(**sent).done == ["wrote " + CLIENT] and fresh.text(CLIENT) == "a client"
+    assert fresh.lacking(**named) == [] and fresh.play(**named).done == []
+    fresh.put(CLIENT, "")
+    assert fresh.lacking(**named) == [CLIENT] and fresh.play(check=True, **named).done == ["wrote " + CLIENT]
+    fresh.play(**sent)
+    os.chmod(fresh.at(CLIENT), 0o600)
+    fresh.play(**named)
+    assert (fresh.text(CLIENT), os.stat(fresh.at(CLIENT)).st_mode & 0o777) == ("a client", 0o644)
+
+
+def test_in_check_mode_what_runs_counts_as_reading_a_file_that_is_not_sent(finished):
+    finished.reads[UNIT].append(CLIENT)
+    finished.play(**layer())
+    newer = {"files": [copy(CLIENT, "newer", sent=False)], "units": [UNIT]}
+    assert finished.play(check=True, **newer).done == ["wrote " + CLIENT, "restarted " + UNIT]
+
+
+def test_a_command_that_fails_is_told_and_runs_again(fresh):
+    fresh.programs["make"] = lambda words, stdin: worlds.site.Done(1, "", "no space\n")
+    assert refused(fresh, **layer()) == ["make %s: no space" % MADE]
+    assert fresh.active == set(), "what would need it does not start"
+    fresh.programs["make"] = fresh.make
+    assert "ran make " + MADE in fresh.play(**layer()).done
+
+
+def test_what_may_fail_holds_up_nothing_and_is_returned(fresh):
+    fresh.refuses.add("table.service")
+    done = fresh.play(**layer(may_fail=["table.service"]))
+    assert done.refused == ["table.service: it failed"] and fresh.active == {UNIT}
+    fresh.refuses.clear()
+    done = fresh.play(**layer(may_fail=["table.service"]))
+    assert (done.refused, done.done) == ([], ["started table.service"])
+    fresh.refuses.add(UNIT)
+    fresh.active.discard(UNIT)
+    assert refused(fresh, **layer(may_fail=["table.service"])) == [UNIT + ": it failed"]
+
+
+def test_daemons_with_an_older_program_are_restarted_where_that_is_asked_for(finished):
+    finished.older = {UNIT}
+    asked = {"upgrade": True, "files": [file(CONFIG)]}
+    assert finished.play(files=[file(CONFIG)]).done == []
+    assert finished.play(check=True, **asked).done == ["restarted " + UNIT] and finished.said == []
+    finished.refuses.add(UNIT)
+    assert finished.play(**asked).refused == ["the daemons: it failed"]
+    finished.refuses.clear()
+    assert finished.play(**asked).done == ["restarted " + UNIT] and finished.play(**asked).done == []
+
+
+def test_what_made_something_that_remains_is_undone_before_it_goes(finished):
+    """A user that only an older systemd needed."""
+    finished.put("/etc/sitelink/entry", "")
+    options = layer(remains=["/etc/sitelink/entr*"], undo=[{"argv": ["undo"], "needs": "/etc/sitelink/entry"}])
+    there = dict(options, files=[*options["files"], file("/etc/sitelink/entry", "")])
+    assert finished.play(**there).done == []
+    assert finished.play(check=True, **options).done == ["ran undo", "removed /etc/sitelink/entry"]
+    assert finished.play(**options).done == ["ran undo", "removed /etc/sitelink/entry"]
+    assert finished.said == ["undo"] and finished.play(**options).done == []
+
+
+def test_a_layer_that_others_need_stays(finished):
+    before = finished.look()
+    finished.play(**layer(state="absent", needed_by="/etc/systemd/system/sitelink-*"))
+    assert finished.look() != before, "its own files do not hold it"
+    finished.play(**layer())
+    finished.put("/var/lib/sitelink/another", "")
+    before = finished.look()
+    finished.play(**layer(state="absent", needed_by="/var/lib/sitelink/an*"))
+    assert finished.look() == before
+
+
+def test_what_goes_may_have_lost_its_user(finished):
+    files = [file(CONFIG, group="nobody-at-all")]
+    assert finished.play(files=files, state="absent").done == ["removed " + CONFIG]
 
 
 def test_what_another_instance_needs_stays(finished):
@@ -325,7 +412,10 @@ def test_a_unit_that_does_not_start_is_told_with_what_was_done_before(fresh):
         ({"files": [file("/etc/x", ours="[")]}, "/etc/x: ours: [ is no regular expression: unterminated character set at position 0"),
         ({"files": [file("/etc/x", validate=["check"])]}, "/etc/x: validate needs %s where the name of the file to check is to stand"),
         ({"files": [file("/etc/x"), file("/etc/x")]}, "/etc/x: it is wanted twice"),
-        ({"sysctls": [values_of("/etc/x")]}, "/etc/x: sysctls names it, and it is none of the files"),
+        ({"sysctls": [values_of("/etc/x")]}, "/etc/x: sysctls names it, and it is none of the files with src or content"),
+        ({"may_fail": ["x.service"]}, "x.service: may_fail names it, and it is none of the units"),
+        ({"files": [copy("/etc/x", "", sent=False, validate=["check", "%s"])]}, "/etc/x: validate looks at the content, which is not sent each time where it is given by copy"),
+        ({"files": [dict(copy("/etc/x", "other", sent=True), sha256="1")]}, "/etc/x: what came from the controller has not the SHA-256 1"),
         ({"remains": ["/e*/x"]}, "'/e*/x': only the last part of a path may be a pattern, and not one of what lies in /"),
         ({"remains": ["/*"]}, "'/*': only the last part of a path may be a pattern, and not one of what lies in /"),
         ({"files": [file("/etc/x")], "state_files": ["/etc/*"]}, "/etc/x: it is one of the files, and state_files has it as well"),

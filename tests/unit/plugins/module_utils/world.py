@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A site below a temporary root, with doubles of systemctl, of the site's own program and of the kernel's values. Python 3.6."""
 
+import base64
 import grp
 import hashlib
 import json
@@ -19,12 +20,22 @@ PROGRAM = "/usr/local/sbin/sitelink"
 def file(dest, content="one\n", **more):
     """One of the module's files, with its defaults."""
     found = {"dest": dest, "content": content, "secret_content": None, "secret": False, "mode": "0644"}
-    found.update(owner=OWNER, group=GROUP, validate=None, ours=None, needed_by=None)
+    found.update(owner=OWNER, group=GROUP, validate=None, ours=None, needed_by=None, sha256=None, base64=None)
     return dict(found, **more)
 
 
 def secret(dest, content, **more):
     return file(dest, None, secret=True, secret_content=content, **dict({"mode": "0600"}, **more))
+
+
+def sha256(text):
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def copy(dest, text, sent, **more):
+    """One that the controller has. sent: whether its content came along."""
+    sends = base64.b64encode(text.encode()).decode() if sent else None
+    return file(dest, None, sha256=sha256(text), base64=sends, **more)
 
 
 def directory(path, **more):
@@ -41,8 +52,8 @@ def values_of(path, **more):
 
 
 def params(**more):
-    found = {"state": "present", "program": PROGRAM}
-    for name in ("directories", "files", "sysctls", "units", "undo", "remains", "state_files"):
+    found = {"state": "present", "program": PROGRAM, "upgrade": False, "needed_by": None}
+    for name in ("directories", "files", "commands", "sysctls", "units", "may_fail", "undo", "remains", "state_files"):
         found[name] = []
     return dict(found, **more)
 
@@ -98,12 +109,15 @@ class World:
         self.reads = {}  # {unit: the files that it reads}
         self.said = []  # commands that change something
         self.as_if = {}
+        self.refuses = set()  # units that do not start
+        self.older = set()  # units that run an older program
         self.breaks = Breaks()
         self.programs = {
             "systemctl": self.systemctl,
             PROGRAM: self.program,
             "check": self.check_file,
             "undo": self.undo,
+            "make": self.make,
         }
         self.undone = 0
         for name in (
@@ -184,14 +198,19 @@ class World:
         dry = "--dry-run" in words
         self.as_if = json.loads(stdin) if dry else {}
         said = []
-        for unit in [word for word in words[1:] if not word.startswith("-")]:
-            verb = "start" if unit not in self.active else "restart" if self.runs[unit] != self.digests(unit) else ""
+        units = [word for word in words[1:] if not word.startswith("-")]
+        for unit in sorted(self.older) if "--upgrade" in words else units:
+            if unit in self.refuses:
+                return site.Done(1, "".join(line + "\n" for line in said), "sitelink: it failed\n")
+            outdated = unit in self.older or self.runs.get(unit) != self.digests(unit)
+            verb = "start" if unit not in self.active else "restart" if outdated else ""
             if not verb and unit in self.enabled:
                 continue
 
             def bring(unit=unit):
                 self.active.add(unit)
                 self.enabled.add(unit)
+                self.older.discard(unit)
                 self.runs[unit] = self.digests(unit)
 
             if not dry:
@@ -202,6 +221,10 @@ class World:
     def check_file(self, words, stdin):
         text = content(words[-1]).decode()
         return site.Done(1, "", "%s says: %s\n" % (words[-1], text.strip())) if "bad" in text else site.Done(0, "")
+
+    def make(self, words, stdin):
+        """Whole or not at all, as a command has to be that says by a path that it has run."""
+        return self.change("make", lambda: self.put(words[0], "made\n"))
 
     def undo(self, words, stdin):
         self.undone += 1
@@ -227,3 +250,6 @@ class World:
             del sysctls.open
             self.breaks = Breaks()
         return layer
+
+    def lacking(self, **options):
+        return Layer(site.Site(self.root, self.run), wanted.read(params(**options), False)).lacking()
