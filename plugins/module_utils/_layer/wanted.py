@@ -56,9 +56,11 @@ class Undo(NamedTuple):
 
     argv: Tuple[str, ...]
     needs: str
+    before: str  # a unit that is stopped after it; empty: all are stopped before
 
 
 class Wanted(NamedTuple):
+    known_by: List[str]  # paths; where there is none of them, there is nothing of the layer
     directories: List[Directory]
     files: List[File]
     sysctls: List[Sysctls]
@@ -143,6 +145,12 @@ class _Reader:
         before = self.path(item["before"]) if item["before"] else ""
         return Sysctls(self.path(item["file"]), before, item["inherit"] or "", item["missing_ok"])
 
+    def undo(self, item: Dict[str, Any], units: List[str]) -> Undo:
+        before = item["before"] or ""
+        if before and before not in units:
+            self.refuse(" ".join(item["argv"]), "before names %s, and it is none of the units" % before)
+        return Undo(tuple(item["argv"]), self.path(item["needs"]), before)
+
     def twice(self, paths: List[str]) -> None:
         for path in sorted({path for path in paths if paths.count(path) > 1}):
             self.refuse(path, "it is wanted twice")
@@ -152,11 +160,12 @@ def read(params: Dict[str, Any], check: bool) -> Wanted:
     """The module's options. Raises Refused."""
     reader = _Reader(check)
     wanted = Wanted(
+        [reader.path(path) for path in params["known_by"]],
         [reader.directory(item) for item in params["directories"]],
         [reader.file(item) for item in params["files"]],
         [reader.sysctls(item) for item in params["sysctls"]],
         list(params["units"]),
-        [Undo(tuple(item["argv"]), reader.path(item["needs"])) for item in params["undo"]],
+        [reader.undo(item, params["units"]) for item in params["undo"]],
         [reader.pattern_of_paths(path) for path in params["remains"]],
         [reader.pattern_of_paths(path) for path in params["state_files"]],
         params["program"],
