@@ -21,10 +21,17 @@ options:
     description:
       - V(present) makes the site as it is stated here, in this order - directories, files, O(remains), commands, sysctls, units.
       - V(absent) stops the units, runs O(undo), puts the sysctls back, and removes O(state_files), O(remains) and the files, the first
-        file last. Directories stay.
+        file last of all. Directories stay.
     type: str
     choices: [present, absent]
     default: present
+  known_by:
+    description:
+      - Paths of which one is there where the layer is. Without any of them O(state=absent) leaves all as it is, units that somebody else
+        made under the same name included.
+    type: list
+    elements: str
+    default: []
   directories:
     description: Directories that have to be there.
     type: list
@@ -106,6 +113,7 @@ options:
             an exit code other than 0, and its words are told.
           - It runs also where the site has this content already, as what it is compared with may have changed.
           - In check mode only the exit code 1 refuses; the program may not be there yet.
+          - What it says on standard error and does not refuse is told as a warning, unless it is about a O(files[].secret).
         type: list
         elements: str
       ours:
@@ -197,13 +205,18 @@ options:
         elements: str
         required: true
       needs:
-        description: The file without which there is nothing to undo.
+        description:
+          - The file without which there is nothing to undo. Where it is one of O(remains), the command runs with O(state=present) as well,
+            before that file goes.
         type: str
         required: true
+      before:
+        description: One of O(units), before whose stop it runs.
+        type: str
   remains:
     description:
-      - Paths, or patterns in the last part of a path, of what this layer put on a site under a former name. They are removed in either
-        state, but for O(files). A unit among them is stopped and disabled before.
+      - Paths, or patterns in the last part of a path, of what this layer put on a site under a former name, or with other settings. They
+        are removed in either state, but for O(files). A unit among them is stopped and disabled before.
     type: list
     elements: str
     default: []
@@ -326,6 +339,7 @@ def dictionaries(**options):
 
 ARGUMENTS = {
     "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+    "known_by": words(default=[]),
     "directories": dictionaries(
         path={"type": "str", "required": True},
         mode={"type": "str", "default": "0755"},
@@ -359,7 +373,7 @@ ARGUMENTS = {
     "units": words(default=[]),
     "may_fail": words(default=[]),
     "upgrade": {"type": "bool", "default": False},
-    "undo": dictionaries(argv=words(required=True), needs={"type": "str", "required": True}),
+    "undo": dictionaries(argv=words(required=True), needs={"type": "str", "required": True}, before={"type": "str"}),
     "remains": words(default=[]),
     "state_files": words(default=[]),
     "needed_by": {"type": "str"},
@@ -394,6 +408,8 @@ def main():
         "diff": layer.diff if layer and module._diff else [],
     }
     found["changed"] = bool(found["changes"])
+    for sentence in layer.warnings if layer else []:
+        module.warn(sentence)
     for path in found["kept"]:
         module.warn("%s was not of this layer; it is kept as %s%s" % (path, path, KEPT))
     if problems:

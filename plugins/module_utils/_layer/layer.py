@@ -35,6 +35,7 @@ class Layer:
         self.diff: List[Dict[str, Any]] = []
         self.kept: List[str] = []
         self.refused: List[str] = []  # what did not start, and was allowed not to
+        self.warnings: List[str] = []
         self.systemd = units.Systemd(site)
         self.stale = False  # systemd has not read all unit files as they are
         self.own = [file.path for file in wanted.files]
@@ -60,10 +61,7 @@ class Layer:
         for file in wanted.files:
             self._do(changes.file(site, file))
         self.stale = False  # what was written until now the last step looks at
-        for undo in wanted.undo:
-            if undo.needs not in self.own and any(undo.needs in site.find(pattern) for pattern in wanted.remains):
-                self._undo(undo)
-        self._take_away(wanted.remains)
+        self._take_away(wanted.remains, wanted.undo)
         self._reload()
         for command in wanted.commands:
             if not site.is_there(command.creates):
@@ -77,15 +75,21 @@ class Layer:
         site, wanted = self.site, self.wanted
         if wanted.needed_by and [path for path in site.find(wanted.needed_by) if path not in self.own]:
             return
+        if wanted.known_by and not any(site.is_there(path) for path in wanted.known_by):
+            return
         self.stale = any(self.systemd.is_outdated(unit) for unit in wanted.units)
         for unit in reversed(wanted.units):
+            self._undo(undo for undo in wanted.undo if undo.before == unit)
             self._stop(unit)
-        for undo in wanted.undo:
-            self._undo(undo)
+        self._undo(undo for undo in wanted.undo if not undo.before)
         for each in wanted.sysctls:
             self._set(sysctls.Kernel(site, each, None))
         self._take_away(wanted.state_files + wanted.remains)
-        for file in reversed(wanted.files):  # the first one last: it is what the commands above need
+        # The first one last of all: the commands above need it, and a run that breaks off knows the layer by it.
+        for file in reversed(wanted.files[1:]):
+            self._do(changes.no_file(site, file, self.own))
+        self._reload()
+        for file in wanted.files[:1]:
             self._do(changes.no_file(site, file, self.own))
         self._reload()
 
@@ -115,6 +119,12 @@ class Layer:
                 os.fchmod(copy.fileno(), 0o600)
                 copy.write(file.content)
             done = self.site.run([word.replace("%s", path) for word in file.validate])
+        said, complained = (
+            [line.strip().replace(path, file.path) for line in text.splitlines() if line.strip()]
+            for text in (done.said, done.complained)
+        )
+        if done.code == 0 and not file.secret:
+            self.warnings += complained
         if done.code == 0 or (self.check and done.code != 1):
             return []  # in check mode the program may not be there, or be an older one: that is no answer
         if file.secret:
@@ -122,8 +132,7 @@ class Layer:
                 "%s: %s refuses it; its words are not shown, as they may quote the secret"
                 % (file.path, file.validate[0])
             ]
-        lines = [line.strip().replace(path, file.path) for line in (done.said + done.complained).splitlines()]
-        words = "; ".join(line for line in lines if line) or "%s ended with %d" % (file.validate[0], done.code)
+        words = "; ".join(said + complained) or "%s ended with %d" % (file.validate[0], done.code)
         return ["%s: %s" % (file.path, words)]
 
     def _do(self, wanted: Iterable[Change]) -> None:
@@ -136,25 +145,29 @@ class Layer:
             self.kept += [change.path] if change.keeps else []
             self.stale = self.stale or units.is_unit_file(change.path)
 
+    def _undo(self, wanted: Iterable[Undo]) -> None:
+        for undo in wanted:
+            if self.site.is_there(undo.needs):
+                self._do([Change("ran " + " ".join(undo.argv), undo.needs, partial(self._run, undo.argv))])
+
     def _run(self, argv: Tuple[str, ...]) -> None:
         done = self.site.run(list(argv))
         if done.code:
             said = " ".join((done.complained + done.said).split())
             raise Refused(["%s: %s" % (" ".join(argv), said or "it ended with %d" % done.code)])
 
-    def _undo(self, undo: Undo) -> None:
-        if self.site.is_there(undo.needs):
-            self._do([Change("ran " + " ".join(undo.argv), undo.needs, partial(self._run, undo.argv))])
-
-    def _take_away(self, patterns: List[str]) -> None:
-        found = {path for pattern in patterns for path in self.site.find(pattern)}
-        for path in sorted(found - set(self.own)):
-            if path.endswith(KEPT):
-                continue  # somebody else's, whoever keeps it
+    def _take_away(self, patterns: List[str], undo: Iterable[Undo] = ()) -> None:
+        """undo: what needs one of these files runs before that goes."""
+        found = {path for pattern in patterns for path in self.site.find(pattern)} - set(self.own)
+        paths = sorted(path for path in found if not path.endswith(KEPT))  # somebody else's, whoever keeps it
+        for path in paths:
             if os.path.dirname(path) == "/" and self.site.look(path).kind == "directory":
                 raise Refused(["%s: no layer takes a whole directory of / away" % path])
+        for path in paths:
             if units.is_unit(path):
                 self._stop(os.path.basename(path))
+        self._undo(each for each in undo if each.needs in paths)
+        for path in paths:
             self._do([changes.gone(self.site, path)])
 
     def _stop(self, unit: str) -> None:
@@ -164,6 +177,7 @@ class Layer:
     def _reload(self) -> None:
         if self.stale:
             self._do([Change("let systemd read its units anew", "systemd", partial(self.systemd.do, "daemon-reload"))])
+        self.stale = False
 
     def _set(self, kernel: sysctls.Kernel) -> None:
         with _said(kernel.wanted.before):

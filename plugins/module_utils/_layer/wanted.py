@@ -74,9 +74,11 @@ class Undo(NamedTuple):
 
     argv: Tuple[str, ...]
     needs: str
+    before: str  # a unit that is stopped after it; empty: all are stopped before
 
 
 class Wanted(NamedTuple):
+    known_by: List[str]  # paths; where there is none of them, there is nothing of the layer
     directories: List[Directory]
     files: List[File]
     commands: List[Command]
@@ -174,6 +176,12 @@ class _Reader:
         before = self.path(item["before"]) if item["before"] else ""
         return Sysctls(self.path(item["file"]), before, item["inherit"] or "", item["missing_ok"])
 
+    def undo(self, item: Dict[str, Any], units: List[str]) -> Undo:
+        before = item["before"] or ""
+        if before and before not in units:
+            self.refuse(" ".join(item["argv"]), "before names %s, and it is none of the units" % before)
+        return Undo(tuple(item["argv"]), self.path(item["needs"]), before)
+
     def twice(self, paths: List[str]) -> None:
         for path in sorted({path for path in paths if paths.count(path) > 1}):
             self.refuse(path, "it is wanted twice")
@@ -184,6 +192,7 @@ def read(params: Dict[str, Any], check: bool) -> Wanted:
     # In check mode whoever makes a user only says so, and what goes may have lost its own already.
     reader = _Reader(check or params["state"] == "absent")
     wanted = Wanted(
+        [reader.path(path) for path in params["known_by"]],
         [reader.directory(item) for item in params["directories"]],
         [reader.file(item) for item in params["files"]],
         [Command(tuple(item["argv"]), reader.path(item["creates"])) for item in params["commands"]],
@@ -191,7 +200,7 @@ def read(params: Dict[str, Any], check: bool) -> Wanted:
         list(params["units"]),
         list(params["may_fail"]),
         params["upgrade"],
-        [Undo(tuple(item["argv"]), reader.path(item["needs"])) for item in params["undo"]],
+        [reader.undo(item, params["units"]) for item in params["undo"]],
         [reader.pattern_of_paths(path) for path in params["remains"]],
         [reader.pattern_of_paths(path) for path in params["state_files"]],
         reader.pattern_of_paths(params["needed_by"]) if params["needed_by"] else "",

@@ -7,7 +7,7 @@ import pytest
 from ansible_collections.sitelink.tr069.plugins.module_utils._layer import wanted
 
 import world as worlds
-from world import UNITS, copy, directory, file, secret, sha256, values_of
+from world import UNITS, copy, directory, file, secret, sha256, undo, values_of
 
 CONFIG, UNIT_FILE, UNIT = (
     "/etc/sitelink/gateway-eth1.json",
@@ -34,7 +34,7 @@ def layer(text="one\n", **more):
         "commands": [{"argv": ["make", MADE], "creates": MADE}],
         "sysctls": [values_of(SYSCTLS, before=BEFORE)],
         "units": ["table.service", UNIT],
-        "undo": [{"argv": ["undo"], "needs": CONFIG}],
+        "undo": [undo(CONFIG)],
         "state_files": ["/run/sitelink/gateway-eth1.*", MADE],
     }
     return dict(found, **more)
@@ -121,7 +121,7 @@ def test_what_goes_leaves_nothing_and_stops_before_it_goes(finished):
         "daemon-reload",
     ]
     assert done.index("ran undo") < done.index("removed " + KEYS)
-    assert done[-2:] == ["removed " + CONFIG, "let systemd read its units anew"], "the undo needs it"
+    assert done[-2:] == ["let systemd read its units anew", "removed " + CONFIG], "the undo needs it, and known_by"
     for path in (CONFIG, UNIT_FILE, KEYS, SYSCTLS, BEFORE, CLIENT, MADE, "/run/sitelink/gateway-eth1.json"):
         assert not os.path.exists(finished.at(path)), path
     assert (finished.text(FORWARD), finished.text(ARP)) == ("0", "0")
@@ -183,7 +183,7 @@ def test_daemons_with_an_older_program_are_restarted_where_that_is_asked_for(fin
 def test_what_made_something_that_remains_is_undone_before_it_goes(finished):
     """A user that only an older systemd needed."""
     finished.put("/etc/sitelink/entry", "")
-    options = layer(remains=["/etc/sitelink/entr*"], undo=[{"argv": ["undo"], "needs": "/etc/sitelink/entry"}])
+    options = layer(remains=["/etc/sitelink/entr*"], undo=[undo("/etc/sitelink/entry")])
     there = dict(options, files=[*options["files"], file("/etc/sitelink/entry", "")])
     assert finished.play(**there).done == []
     assert finished.play(check=True, **options).done == ["ran undo", "removed /etc/sitelink/entry"]
@@ -323,11 +323,45 @@ def test_remains_go_and_what_is_wanted_stays(finished):
     done = finished.play(**layer(remains=remains)).done
     assert finished.said == ["disable sitelink-old.service", "stop sitelink-old.service", "daemon-reload"]
     assert done == [
-        "removed /etc/sitelink/gateway-eth9.json", "disabled sitelink-old.service", "stopped sitelink-old.service",
+        "disabled sitelink-old.service", "stopped sitelink-old.service", "removed /etc/sitelink/gateway-eth9.json",
         "removed %s/sitelink-old.service" % UNITS, "removed %s/sitelink-old@.service" % UNITS, "let systemd read its units anew",
     ]  # fmt: skip
     assert os.path.exists(finished.at(CONFIG)) and not os.path.exists(finished.at("/etc/sitelink/gateway-eth9.json"))
     assert finished.play(**layer(remains=remains)).done == []
+
+
+def test_an_undo_runs_before_the_unit_stops_that_it_names(finished):
+    finished.play(**layer(state="absent", undo=[undo(CONFIG, before="table.service")]))
+    stops = [words for words in finished.said if not words.startswith("disable")]
+    assert stops == ["stop " + UNIT, "undo", "stop table.service", "daemon-reload"]
+
+
+def test_what_remains_is_undone_before_it_goes_and_nothing_else_is(finished):
+    old = UNITS + "/sitelink-old@wg0.service"
+    finished.put(old, "[Service]\n")
+    finished.active.add("sitelink-old@wg0.service")
+    options = layer(remains=[old], undo=[undo(CONFIG), undo(old, argv=["undo", "old"])])
+    done = finished.play(**options).done
+    assert finished.said == ["stop sitelink-old@wg0.service", "undo", "daemon-reload"]
+    assert done[1:3] == ["ran undo old", "removed " + old] and finished.play(**options).done == []
+
+
+def test_nothing_is_touched_where_the_layer_never_was(finished):
+    """Somebody else may have a unit of this name."""
+    known_by = ["/etc/sitelink/never", CONFIG]
+    before = finished.look()
+    assert finished.play(**layer(state="absent", known_by=known_by[:1])).done == [] and finished.look() == before
+    finished.play(**layer(state="absent", known_by=known_by))
+    assert not os.path.exists(finished.at(KEYS)) and finished.active == set()
+
+
+def test_what_a_check_says_and_does_not_refuse_is_a_warning(finished):
+    odd = finished.play(**layer("odd\n"))
+    assert odd.warnings == [CONFIG + " says: odd"] and "wrote " + CONFIG in odd.done
+    again = finished.play(**layer("odd\n"))
+    assert again.warnings == odd.warnings and again.done == []
+    hidden = [secret(CONFIG, "odd\n", validate=["check", "%s"])]
+    assert finished.play(files=hidden).warnings == []
 
 
 def test_a_whole_directory_of_the_root_is_nobodys(finished):
@@ -416,6 +450,7 @@ def test_a_unit_that_does_not_start_is_told_with_what_was_done_before(fresh):
         ({"may_fail": ["x.service"]}, "x.service: may_fail names it, and it is none of the units"),
         ({"files": [copy("/etc/x", "", sent=False, validate=["check", "%s"])]}, "/etc/x: validate looks at the content, which is not sent each time where it is given by copy"),
         ({"files": [dict(copy("/etc/x", "other", sent=True), sha256="1")]}, "/etc/x: what came from the controller has not the SHA-256 1"),
+        ({"undo": [undo("/etc/x", before="x.service")]}, "undo: before names x.service, and it is none of the units"),
         ({"remains": ["/e*/x"]}, "'/e*/x': only the last part of a path may be a pattern, and not one of what lies in /"),
         ({"remains": ["/*"]}, "'/*': only the last part of a path may be a pattern, and not one of what lies in /"),
         ({"files": [file("/etc/x")], "state_files": ["/etc/*"]}, "/etc/x: it is one of the files, and state_files has it as well"),

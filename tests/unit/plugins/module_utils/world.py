@@ -53,9 +53,24 @@ def values_of(path, **more):
 
 def params(**more):
     found = {"state": "present", "program": PROGRAM, "upgrade": False, "needed_by": None}
-    for name in ("directories", "files", "commands", "sysctls", "units", "may_fail", "undo", "remains", "state_files"):
+    for name in (
+        "known_by",
+        "directories",
+        "files",
+        "commands",
+        "sysctls",
+        "units",
+        "may_fail",
+        "undo",
+        "remains",
+        "state_files",
+    ):
         found[name] = []
     return dict(found, **more)
+
+
+def undo(needs, **more):
+    return dict({"argv": ["undo"], "needs": needs, "before": None}, **more)
 
 
 class Killed(BaseException):
@@ -220,7 +235,8 @@ class World:
 
     def check_file(self, words, stdin):
         text = content(words[-1]).decode()
-        return site.Done(1, "", "%s says: %s\n" % (words[-1], text.strip())) if "bad" in text else site.Done(0, "")
+        said = "%s says: %s\n" % (words[-1], text.strip())
+        return site.Done(1, "", said) if "bad" in text else site.Done(0, "checked\n", said if "odd" in text else "")
 
     def make(self, words, stdin):
         """Whole or not at all, as a command has to be that says by a path that it has run."""
