@@ -1,14 +1,11 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-3.0-or-later
-# look.sh DIRECTORY PYTHON...: prints what this site has of the program and of what it needs, one "key=value" a line. Changes nothing.
+# look.sh PYTHON...: prints what this site has of what the program needs, and what is configured, one "key=value" a line.
 #   systemd=VERSION         of the service manager, where there is one
 #   python=MAJOR.MINOR      of the first PYTHON that runs, the one that Ansible would take; 0 where none does
 #   lasting=PATH            a Python that outlives upgrades of the system
-#   file=SHA1 NAME          a file of the program, which is in DIRECTORY
 #   configured=NAME         a file of /etc/sitelink
 systemctl --version 2>/dev/null | sed -n '1s/[^0-9]*\([0-9][0-9]*\).*/systemd=\1/p'
-directory=$1
-shift
 python=python=0
 for each in "$@"; do
   found=$("$each" -c 'import sys; print("python=%d.%d" % sys.version_info[:2])' 2>/dev/null) && { python=$found; break; }
@@ -18,9 +15,6 @@ echo "$python"
 # owner, and another controller would find another one. These are names of the system's own Python.
 for each in /usr/bin/python3 /usr/libexec/platform-python; do
   "$each" -c 'import sys; sys.exit(sys.version_info < (3, 6))' 2>/dev/null && { echo "lasting=$each"; break; }
-done
-for each in "$directory"/*.py; do
-  [ ! -f "$each" ] || sha1sum "$each" | sed 's| .*/| |; s|^|file=|'
 done
 for each in /etc/sitelink/*; do
   [ ! -f "$each" ] || echo "configured=${each##*/}"

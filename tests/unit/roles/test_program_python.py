@@ -29,7 +29,7 @@ def chosen(tmp_path):
         script = (ROLE / "files" / "look.sh").read_text()
         assert script.count(PLACES) == 1
         script = script.replace(PLACES, f"for each in {' '.join(places)}; do")
-        look = subprocess.run(["sh", "-c", script, "look.sh", "/none"], text=True, stdout=subprocess.PIPE, check=True)
+        look = subprocess.run(["sh", "-c", script, "look.sh"], text=True, stdout=subprocess.PIPE, check=True)
         play = [
             {
                 "hosts": "all",
