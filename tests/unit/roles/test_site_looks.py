@@ -41,10 +41,7 @@ def look(tmp_path):
         text = script.render(
             ansible_check_mode=check_mode,
             wireguard_mesh_interface="wg0",
-            **{
-                f"__wireguard_mesh_{name}": str(tmp_path / "no") if name != "names_units" else ["no"]
-                for name in ("conf", "kept", "names_units")
-            },
+            **{f"__wireguard_mesh_{name}": str(tmp_path / "no") for name in ("conf", "kept")},
         )
         environment = {"PATH": f"{programs}:/usr/bin:/bin"}
         done = subprocess.run(["sh", "-c", text], text=True, capture_output=True, env=environment)
