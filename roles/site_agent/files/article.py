@@ -127,7 +127,7 @@ class Article:
         return done.stdout.decode().strip()
 
     def keep_key(self, dry):
-        """The key of wg0.conf stays the site's: where `sitelink mesh --settle` looks for keys that never leave a site."""
+        """The key of wg0.conf stays the site's: where `sitelink service` looks for keys that never leave a site."""
         conf = self.look_at_conf()
         if not isinstance(conf, dict) or not conf["public_key"]:
             return

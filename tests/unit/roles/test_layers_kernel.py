@@ -37,6 +37,8 @@ FACTS = {
     "ansible_service_mgr": "systemd",
     "ansible_pkg_mgr": "ansible.legacy.nothing_to_install",
     "ansible_distribution": "Debian",
+    "ansible_distribution_major_version": "12",
+    "ansible_os_family": "Debian",
     "ansible_python": {"version": {"major": 3, "minor": 11}, "executable": "/usr/bin/python3"},
     "cacheable": True,
 }
@@ -44,16 +46,26 @@ PACKAGES = """#!/usr/bin/python
 from ansible.module_utils.basic import AnsibleModule
 AnsibleModule({"name": {"type": "list"}, "state": {}}, supports_check_mode=True).exit_json(changed=False)
 """
-ROLES = ["tr069_firewall", "tr069_gateway", "watch"]
+ROLES = ["tr069_firewall", "tr069_gateway", "wireguard_mesh", "watch"]
 FIREWALL = ["sitelink-firewall-table@eth1.service", "sitelink-firewall@eth1.service"]
 GATEWAY, WATCH = "sitelink-gateway@eth1.service", "sitelink-watch.service"
+MESH = ["wg-quick@wg0.service", "sitelink-mesh@wg0.service"]
+CONF, FORWARD, BEFORE = "etc/wireguard/wg0.conf", "net/ipv4/ip_forward", "var/lib/sitelink/before-wg0.conf"
+NAMES = {f"etc/systemd/system/sitelink-names@wg0.{kind}" for kind in ("path", "service")}
+# The variables of site-x that a test may set: extra variables would be those of both sites.
+SETTINGS = {
+    "wireguard_mesh_exits": ["site-y"], "wireguard_mesh_exit_when": "{{ exit_when | default('never') }}",
+    "wireguard_mesh_public_key": "{{ own_key | default('') }}", "wireguard_mesh_uplink": "eth0",
+    "wireguard_mesh_lan_subnets": ["192.168.101.0/24"], "wireguard_mesh_lan_gateway": "{{ lan_gateway | default(true) }}",
+}  # fmt: skip
 FILES = {
     "etc/sitelink/gateway-eth1.json", "etc/sitelink/watch.json", "etc/systemd/system/sitelink-gateway@.service",
     "etc/systemd/system/sitelink-watch.service", "etc/sitelink/firewall-eth1.json", "etc/sitelink/firewall-eth1.nft",
     "etc/sysctl.d/60-sitelink-firewall-eth1.conf", "etc/systemd/system/sitelink-firewall@.service",
-    "etc/systemd/system/sitelink-firewall-table@.service",
+    "etc/systemd/system/sitelink-firewall-table@.service", "etc/sitelink/mesh-wg0.json", CONF,
+    "etc/systemd/system/sitelink-mesh@.service", "etc/systemd/system/wg-quick@wg0.service", "etc/sysctl.d/60-sitelink-wg0.conf",
 }  # fmt: skip
-RUN = {f"run/sitelink/loaded-{unit}.json" for unit in (FIREWALL[1], GATEWAY, WATCH)}
+RUN = {f"run/sitelink/loaded-{unit}.json" for unit in (FIREWALL[1], GATEWAY, MESH[1], WATCH)} | {BEFORE}
 SYSCTLS = (
     "arp_ignore",
     "arp_announce",
@@ -81,7 +93,7 @@ def of_playbook(name):
 
 def plays():
     """{name: play}: the roles as site.yml has them, behind what another NIC left; and the tasks for a site that leaves."""
-    start = {"hosts": "sites", "gather_facts": False}
+    start = {"hosts": "sites", "gather_facts": False, "vars": {"__sitelink_other_meshes": []}}
     facts = {"ansible.builtin.set_fact": FACTS}
     remains = [{"block": of_playbook("remains.yml"), "when": "__sitelink_other_nics is defined"}]
     return {
@@ -103,7 +115,11 @@ class Machine:
             (directory / name).parent.mkdir()
             (directory / name).write_text(text)
         (directory / "bin" / "systemctl").chmod(0o755)
-        hosts = {f"site-{letter}": firewall_rendered.site(number) for number, letter in enumerate("xy", 1)}
+        (self.up / "etc/wireguard").mkdir(parents=True)  # of the package
+        hosts = {
+            "site-x": firewall_rendered.site(1, **SETTINGS),
+            "site-y": firewall_rendered.site(2, wireguard_mesh_exit_for=["site-x"]),
+        }
         variables = {
             "ansible_connection": "local",
             "ansible_python_interpreter": "/usr/bin/python3",
@@ -113,7 +129,7 @@ class Machine:
 
     def make_network(self):
         self.network(f"ip netns add {self.name}", inside=False)
-        self.network("ip link set dev lo up; ip link add eth1 type veth peer name far")
+        self.network(f"ip link set dev lo up; ip link add eth1 type veth peer name far; echo 0 > /proc/sys/{FORWARD}")
 
     def remove_network(self):
         subprocess.run(["ip", "netns", "del", self.name])
@@ -160,6 +176,9 @@ class Machine:
     def sysctls(self):
         return self.network(f"cd /proc/sys/net/ipv4/conf/eth1; cat {' '.join(SYSCTLS)}").split()
 
+    def forwards(self):
+        return self.network(f"cat /proc/sys/{FORWARD}").strip()
+
 
 @pytest.fixture(scope="module")
 def machine(tmp_path_factory):
@@ -182,10 +201,12 @@ def machine(tmp_path_factory):
 
 def test_the_layers_are_in_place_and_a_second_run_finds_nothing_to_do(machine):
     assert machine.files() == FILES | RUN
-    assert {stat.S_IMODE((machine.up / path).stat().st_mode) for path in FILES} == {0o644}
+    modes = {path: stat.S_IMODE((machine.up / path).stat().st_mode) for path in FILES}
+    assert modes == {path: 0o600 if path == CONF else 0o644 for path in FILES}
     assert (machine.up / "var/lib/prometheus/node-exporter").is_dir()
     state = machine.systemctl()
-    assert state["active"] == state["enabled"] == sorted([*FIREWALL, GATEWAY, WATCH])
+    assert state["active"] == state["enabled"] == sorted([*FIREWALL, GATEWAY, *MESH, WATCH])
+    assert machine.forwards() == "1" and "net/ipv4/ip_forward=0" in (machine.up / BEFORE).read_text()
     assert machine.sysctls() == ["1", "2", "0", "0", "0", "0"] != machine.before
     assert "table inet sitelink" in machine.network("nft list tables")
     config = json.loads((machine.up / "etc/sitelink/gateway-eth1.json").read_text())
@@ -203,6 +224,9 @@ def test_check_mode_shows_a_change_and_makes_none(machine):
     output, changed = machine.play("--check", "--diff", "-v", watch_interval=7)
     assert changed == 1 and re.search(r"^[+] .*interval.*: 7", output, re.MULTILINE), output
     assert f"restarted {WATCH}" in output and f"restarted {GATEWAY}" not in output
+    output, changed = machine.play("--check", "--diff", "-v", wireguard_mesh_key_generation=2)
+    assert changed == 1 and "wrote /etc/wireguard/wg0.conf" in output and f"reloaded {MESH[1]}" in output
+    assert not re.search("(Private|Preshared)Key", output)
     assert machine.said() == [] and {path: (machine.up / path).read_text() for path in machine.files()} == before
 
 
@@ -210,10 +234,13 @@ def test_a_change_restarts_what_it_is_about_and_what_another_nic_left_goes_witho
     for kind in ("gateway", "firewall"):
         config = json.loads((machine.up / f"etc/sitelink/{kind}-eth1.json").read_text())
         (machine.up / f"etc/sitelink/{kind}-eth9.json").write_text(json.dumps({**config, "interface": "eth9"}))
+    mesh = json.loads((machine.up / "etc/sitelink/mesh-wg0.json").read_text())
+    (machine.up / "etc/sitelink/mesh-wg9.json").write_text(json.dumps({**mesh, "interface": "wg9"}))
+    (machine.up / "etc/wireguard/wg9.conf").write_text("# sitelink-mesh@wg9.service\n")
     machine.said()
     allow = [{"protocol": "tcp", "ports": ["8022"]}]
-    changed = machine.play(__sitelink_other_nics=["eth9"], tr069_firewall_allow=allow)[1]
-    assert changed == 3 and machine.files() == FILES | RUN and machine.said() == [f"restart {FIREWALL[1]}"]
+    changed = machine.play(__sitelink_other_nics=["eth9"], __sitelink_other_meshes=["wg9"], tr069_firewall_allow=allow)[1]
+    assert changed == 4 and machine.files() == FILES | RUN and machine.said() == [f"restart {FIREWALL[1]}"]
     assert "8022" in (machine.up / "etc/sitelink/firewall-eth1.nft").read_text()
 
 
@@ -227,13 +254,74 @@ def test_a_table_that_somebody_else_uses_is_refused_by_name(machine):
     assert json.loads((machine.up / "etc/sitelink/gateway-eth1.json").read_text())["table"] == 305
 
 
+def test_what_looks_after_dns_comes_with_an_exit_and_is_undone_without(machine):
+    unit, kept = "sitelink-names@wg0.path", machine.up / "var/lib/sitelink/resolv-wg0.conf"
+    machine.said()
+    assert machine.play(exit_when="broadband_down")[1] > 0 and machine.files() == FILES | RUN | NAMES
+    firewall = f"restart {FIREWALL[1]}"  # lets the other site's packets through, or not any more
+    assert machine.said() == [firewall, "daemon-reload", f"reload {MESH[1]}", f"enable {unit}", f"start {unit}"]
+    assert machine.play(exit_when="broadband_down")[1] == 0
+    kept.write_text("nameserver 192.168.1.1\n")
+    machine.play("--check")
+    assert kept.exists() and machine.said() == []
+    machine.play()
+    assert machine.files() == FILES | RUN, "what names.py kept is put back"
+    assert machine.said() == [firewall, f"disable {unit}", f"stop {unit}", "daemon-reload", f"reload {MESH[1]}"]
+    assert machine.play()[1] == 0
+
+
+def test_a_key_that_never_left_the_site_is_put_in_there_and_goes_with_the_setting(machine):
+    if shutil.which("wg") is None:
+        pytest.skip("needs wg")
+    before = {path: (machine.up / path).read_bytes() for path in machine.files()}
+    private, other = (subprocess.run(["wg", "genkey"], capture_output=True, text=True).stdout for _ in range(2))
+    public = subprocess.run(["wg", "pubkey"], input=private, capture_output=True, text=True).stdout.strip()
+    output, _ = machine.play(own_key=public, returncode=2)
+    assert "/etc/sitelink/mesh-wg0.json: " in output and "sitelink.tr069.keys" in output
+    assert {path: (machine.up / path).read_bytes() for path in machine.files()} == before
+    for name, key in (("aaaaaa", other), ("bbbbbb", private)):
+        (machine.up / f"etc/wireguard/wg0.key.{name}").write_text(key)
+    keys = {f"etc/wireguard/wg0.key.{name}" for name in ("aaaaaa", "bbbbbb")}
+    machine.said()
+    output, changed = machine.play("-v", own_key=public)
+    assert (
+        changed == 1
+        and "put the site's own key into /etc/wireguard/wg0.conf" in output
+        and private.strip() not in output
+    )
+    assert machine.files() == FILES | RUN | keys | {CONF + ".in"} and machine.said() == [f"reload {MESH[1]}"]
+    assert f"PrivateKey = {private}" in (machine.up / CONF).read_text()
+    assert machine.play(own_key=public)[1] == 0
+    machine.play()
+    assert {path: (machine.up / path).read_bytes() for path in before} == {
+        **before,
+        **{path: (machine.up / path).read_bytes() for path in RUN},
+    }
+    assert machine.files() == FILES | RUN | keys, "the keys are the site's, until it leaves"
+
+
+def test_forwarding_is_as_before_where_it_is_not_wanted_any_more(machine):
+    machine.play(lan_gateway=False)
+    assert machine.forwards() == "0" and machine.files() >= FILES and not (machine.up / BEFORE).exists()
+    machine.play()
+    assert machine.forwards() == "1"
+
+
 def test_nothing_is_left_of_a_site_that_leaves(machine):
+    by_hand = "[Interface]\n# by hand\n"
+    (machine.up / (CONF + ".before-sitelink")).write_text(by_hand)
     (machine.up / "var/lib/prometheus/node-exporter/sitelink.prom").write_text("sitelink_up 1\n")
     machine.said()
     changed = machine.play("--check", "--diff", name="leave")[1]
-    assert changed == 3 and machine.files() >= FILES and machine.said() == []
+    assert changed == 4 and machine.files() >= FILES and machine.said() == []
     machine.play(name="leave")
-    assert machine.files() == set() and machine.sysctls() == machine.before and machine.network("nft list tables") == ""
+    assert machine.files() == {CONF} and (machine.up / CONF).read_text() == by_hand
+    assert (
+        machine.sysctls() == machine.before and machine.forwards() == "0" and machine.network("nft list tables") == ""
+    )
     state = machine.systemctl()
-    assert state["active"] == state["enabled"] == [] and not {*state["read"]} & {*FIREWALL, GATEWAY, WATCH}
-    assert machine.play(name="leave")[1] == 0
+    assert state["active"] == state["enabled"] == [] and not {*state["read"]} & {*FIREWALL, GATEWAY, *MESH, WATCH}
+    # By now the unit is that of whoever wrote the file.
+    machine.run("systemctl", "start", MESH[0])
+    machine.said()
+    assert machine.play(name="leave")[1] == 0 and machine.said() == [] and machine.files() == {CONF}

@@ -18,7 +18,7 @@ import time
 
 import pytest
 
-from sitelink import config, icmp, netlink, overlay, tell
+from sitelink import config, icmp, netlink, overlay, settle, tell
 
 from throwaway import LIMIT, connect, wait_for
 
@@ -114,6 +114,14 @@ class Site:
     def dump(self):
         lines = [line.split("\t") for line in wg("show", self.wg, "dump").splitlines()[1:]]
         return {line[0]: line for line in lines}
+
+    def drift(self, monkeypatch):
+        """In what the running interface differs from the files, as `sitelink service` asks."""
+        places = {"ETC": self.ns.etc, "RUN": self.ns.run_dir, "WIREGUARD": self.ns.wireguard, "LIB": self.ns.lib}
+        with monkeypatch.context() as patch, self.ns.entered():
+            for name, path in places.items():
+                patch.setattr(config, name, path)
+            return settle.drift(self.wg)
 
     def alive(self, name):
         return self.status()["peers"][name]["alive"]

@@ -77,11 +77,30 @@ class Systemd:
         record.publish()
 
 
+class Mesh:
+    """What settle has, of an interface that is as its files say."""
+
+    def __init__(self):
+        self.differs, self.strays, self.composed = [], [], True
+
+    def drift(self, interface):
+        return self.differs
+
+    def compose(self, interface, dry_run, as_if):
+        return not self.composed
+
+    def stray(self, interface):
+        return interface in self.strays
+
+    def take_down(self, interface):
+        self.strays.remove(interface)
+
+
 class Site:
     def __init__(self, directory):
         self.directory = directory
         self.systemd = Systemd()
-        self.drift = []
+        self.mesh = Mesh()
 
     def write(self, path, text):
         os.makedirs(os.path.dirname(path), exist_ok=True)
@@ -95,7 +114,7 @@ class Site:
 
     def bring(self, *units, **options):
         """What was done, as sentences."""
-        return list(service.Service(self.systemd, drift=lambda interface: self.drift, **options).bring(units))
+        return list(service.Service(self.systemd, mesh=self.mesh, **options).bring(units))
 
     def upgrade(self, **options):
         return list(service.Service(self.systemd, **options).upgrade())
@@ -214,8 +233,37 @@ def test_units_of_others_are_started_and_no_more(site):
 
 
 def test_an_interface_that_was_changed_by_hand_is_mended_by_its_daemon(finished):
-    finished.drift = ["peers"]
+    finished.mesh.differs = ["peers"]
     assert finished.bring(MESH) == ["reloaded %s: the running wg0 has other peers than its files" % MESH]
+
+
+def test_an_interface_that_its_unit_knows_nothing_of_is_taken_down_first(site):
+    site.mesh.strays = ["wg0"]
+    said = ["enabled " + WG_QUICK, "took down wg0, of which %s knew nothing" % WG_QUICK]
+    assert site.bring(WG_QUICK, dry_run=True)[:2] == said and site.mesh.strays == ["wg0"]
+    assert site.bring(WG_QUICK)[:2] == said and site.mesh.strays == []
+    site.mesh.strays = ["wg0"]
+    assert site.bring(WG_QUICK) == [], "by now it is the unit's"
+    site.systemd.unit(WG_QUICK)["active"] = "activating"
+    site.bring(WG_QUICK)
+    assert site.mesh.strays == ["wg0"], "it comes up"
+
+
+def test_a_dry_run_knows_the_file_of_one_instance_as_well(site):
+    site.bring(WG_QUICK)
+    path = os.path.join(loaded.UNITS, WG_QUICK)
+    assert site.bring(WG_QUICK, dry_run=True, as_if={path: "another digest"}) == [
+        "let systemd read anew the files of " + WG_QUICK
+    ]
+
+
+def test_the_sites_own_key_is_in_its_file_before_anything_starts(finished):
+    finished.mesh.composed = False
+    path = config.wireguard_path("wg0")
+    said = "put the site's own key into " + path
+    reloaded = "reloaded %s: %s is not what it ran" % (MESH, path)
+    assert finished.bring(WG_QUICK, MESH, dry_run=True)[0::3] == [said, reloaded]
+    assert finished.bring(WG_QUICK, MESH)[0] == said and finished.bring(GATEWAY) == []
 
 
 def test_a_new_program_restarts_every_daemon_that_runs_and_no_other(finished):

@@ -100,11 +100,13 @@ def _parser():
     command = commands.add_parser("mesh", help="look after the peers of a WireGuard interface (daemon)")
     command.add_argument("interface", type=_interface)
     command.add_argument("--check", metavar="FILE", help="only say whether this configuration fits the site now")
-    command.add_argument("--connected", metavar="FILE", help="only say whether it would cut the site off from a network")
     command.add_argument(
-        "--settle",
+        "--connected", metavar="FILE", help="only say whether it would cut the site off from a network"
+    )
+    command.add_argument(
+        "--own-key",
         action="store_true",
-        help="put the site's own key into wg0.conf, and tell how what runs differs from it",
+        help="with --check: and whether a private key of it, which never left the site, is there",
     )
     command.add_argument(
         "--remove", action="store_true", help="take away the routes and rules to the internet of another site"
@@ -112,7 +114,8 @@ def _parser():
     command.set_defaults(run=_mesh)
 
     command = commands.add_parser(
-        "names", help="ask other DNS servers while the internet is reached through another site (sitelink-names@.service)"
+        "names",
+        help="ask other DNS servers while the internet is reached through another site (sitelink-names@.service)",
     )
     command.add_argument("interface", type=_interface)
     command.add_argument("--restore", action="store_true", help="put back what was there before")
@@ -153,7 +156,9 @@ def _parser():
         % ", ".join("%d %s" % (doctor.FIRST_EXIT + place, layer) for place, layer in enumerate(doctor.LAYERS)),
     )
     command.add_argument("--json", action="store_true", help="for machines, in all languages")
-    command.add_argument("--lang", choices=sorted(text.LANGUAGES), default=text.language(), help="default: the locale's")
+    command.add_argument(
+        "--lang", choices=sorted(text.LANGUAGES), default=text.language(), help="default: the locale's"
+    )
     command.set_defaults(run=_doctor)
     return parser
 
@@ -161,7 +166,8 @@ def _parser():
 def _stopped(kind, interface):
     if state.is_locked(config.run_path(kind, interface, "lock")):
         raise config.ConfigError(
-            "the daemon runs and would put everything back; stop it first: systemctl stop sitelink-%s@%s" % (kind, interface)
+            "the daemon runs and would put everything back; stop it first: systemctl stop sitelink-%s@%s"
+            % (kind, interface)
         )
 
 
@@ -229,9 +235,6 @@ def _firewall(options):
 
 
 def _mesh(options):
-    if options.settle:
-        print(json.dumps(settle.settle(options.interface)))
-        return 0
     if options.remove:
         _stopped("mesh", options.interface)
         told = state.read_json(config.run_path("mesh", options.interface, "json")).get("exit")
@@ -244,9 +247,17 @@ def _mesh(options):
     if options.connected:
         refusals = overlay.overlaps(kernel, cfg)
     else:
-        refusals = overlay.refusals(kernel, cfg) + ["%s: %s" % (cfg.site, fault) for fault in exits.refusals(kernel, cfg)]
+        refusals = overlay.refusals(kernel, cfg) + [
+            "%s: %s" % (cfg.site, fault) for fault in exits.refusals(kernel, cfg)
+        ]
     if refusals:
         raise config.ConfigError("; ".join(refusals))
+    if options.check:
+        if options.own_key:
+            settle.own_key(cfg)
+        # On standard error, where site_layer takes them for warnings.
+        for warning in overlay.warnings(kernel, cfg):
+            log.log(log.WARNING, warning)
     return 0
 
 

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """`sitelink service`: units are enabled, active, and run what is written; by what is, not by what a playbook just changed."""
 
+import os
+import re
 import subprocess
 import time
 
@@ -11,6 +13,8 @@ PROPERTIES = ["LoadState", "ActiveState", "NeedDaemonReload", "MainPID", "Result
 ENABLED = ("enabled", "static")  # for good; static: nothing to enable, something else starts it
 RELOAD_SECONDS = 30  # until a daemon that was told has read its files
 DAEMONS = ("firewall", "gateway", "mesh")
+_OF_MESH = re.compile(r"sitelink-mesh@(.+)\.service\Z")
+_OF_WG_QUICK = re.compile(r"wg-quick@(.+)\.service\Z")
 
 
 class Systemd:
@@ -40,15 +44,21 @@ class Systemd:
 
 
 class Service:
-    def __init__(self, systemd=None, dry_run=False, drift=None, as_if=None):
-        """drift: in what a running interface differs from its files; settle.drift(). as_if: {path: digest} of a dry run."""
+    def __init__(self, systemd=None, dry_run=False, as_if=None, mesh=settle):
+        """as_if: {path: digest} of a dry run. mesh: what settle has: drift(), compose(), stray(), take_down()."""
         self.systemd = systemd or Systemd()
         self.dry_run = dry_run
-        self.as_if = as_if or {}
-        self.drift = drift or settle.drift
+        self.as_if = dict(as_if or {})
+        self.mesh = mesh
 
     def bring(self, units):
         """Make these units run what is written. Yields a sentence for each thing that it did; raises ConfigError."""
+        for interface in _matches(_OF_MESH, units):
+            if self.mesh.compose(interface, self.dry_run, self.as_if):
+                path = config.wireguard_path(interface)
+                if self.dry_run:
+                    self.as_if[path] = ""
+                yield "put the site's own key into %s" % path
         outdated = [unit for unit in units if any(map(self._outdated, [unit] + _started_by(unit)))]
         if outdated:
             # A timer and a path that are active take their new settings over with that.
@@ -63,6 +73,11 @@ class Service:
                 verb, why = "start", self._ddns(shown, unit in outdated)
             elif shown.get("ActiveState") not in ("active", "reloading"):
                 verb, why = "start", "it was %s" % (shown.get("ActiveState") or "unknown")
+                if shown.get("ActiveState") in ("inactive", "failed"):
+                    for interface in filter(self.mesh.stray, _matches(_OF_WG_QUICK, [unit])):
+                        if not self.dry_run:
+                            self.mesh.take_down(interface)
+                        yield "took down %s, of which %s knew nothing" % (interface, unit)
             else:
                 verb, why = self._running(unit, shown, unit in outdated)
             if why:
@@ -101,7 +116,9 @@ class Service:
         """Whether systemd has not read the files of a unit as they are."""
         shown = self.systemd.show(unit)
         known = shown.get("NeedDaemonReload") != "yes" and shown.get("LoadState") != "not-found"
-        return not known or loaded.unit_path(unit) in self.as_if
+        # One of this interface alone stands before that of the template.
+        paths = (loaded.unit_path(unit), os.path.join(loaded.UNITS, unit))
+        return not known or any(path in self.as_if for path in paths)
 
     def _differing(self, unit, told):
         return loaded.differing(unit, told, self.as_if)
@@ -115,12 +132,12 @@ class Service:
         if not told:
             return "restart", "it does not tell what it runs"
         found = self._differing(unit, told)
-        mesh = unit.startswith("sitelink-mesh@")
+        mesh = _OF_MESH.match(unit)
         if outdated or [item for item in found if not mesh or item not in paths]:
             return "restart", _differ(found or [loaded.unit_path(unit)])
         if mesh and not found:
-            interface = unit[len("sitelink-mesh@") : -len(".service")]
-            drift = ", ".join(self.drift(interface))
+            interface = mesh.group(1)
+            drift = ", ".join(self.mesh.drift(interface))
             return "reload", "the running %s has other %s than its files" % (interface, drift) if drift else ""
         return "reload", _differ(found) if found else ""
 
@@ -169,6 +186,11 @@ def _told(unit, shown):
     """What the process that runs now said; {} where that was another one, or it says nothing."""
     told = loaded.told(unit)
     return told if str(told.get("pid")) == shown.get("MainPID") else {}
+
+
+def _matches(pattern, units):
+    """The interfaces of those units that fit."""
+    return [match.group(1) for match in map(pattern.match, units) if match]
 
 
 def _differ(found):

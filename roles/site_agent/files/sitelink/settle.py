@@ -1,22 +1,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""`sitelink mesh wg0 --settle`: what the playbook asks a site about its end of the mesh, in one go."""
+"""What `sitelink service` sees to at the site's end of the mesh: its own key in wg0.conf, an interface that no unit has, and in what
+the running one is not as the files say."""
 
 import os
+import subprocess
 
 from . import config, handover, netlink, overlay, state, wg
 
 KEY_LINE = "PrivateKey = (made on the site)"
-
-
-def settle(interface):
-    """Returns {"changed": words, "warnings": sentences}. Raises config.ConfigError.
-
-    changed: what of the running interface is not as the files say, which the daemon will mend when it is told to look.
-    """
-    plan = config.load_mesh(interface)
-    kernel = netlink.Kernel()
-    changed = ["configuration"] if compose(interface, plan) else []
-    return {"changed": changed + drift(interface), "warnings": overlay.warnings(kernel, plan)}
 
 
 def drift(interface):
@@ -34,33 +25,45 @@ def drift(interface):
         raise config.ConfigError(str(error)) from None
 
 
-def compose(interface, plan):
-    """Make wg0.conf of wg0.conf.in and a key that never left the site. Returns whether it changed; raises ConfigError."""
-    template = config.wireguard_path(interface) + ".in"
+def own_key(plan):
+    """The private key of this site's public one, which never left it. Raises config.ConfigError."""
+    names = os.listdir(config.WIREGUARD) if os.path.isdir(config.WIREGUARD) else []
+    for name in sorted(name for name in names if name.startswith(plan.interface + ".key.")):
+        with open(os.path.join(config.WIREGUARD, name), encoding="utf-8") as file:
+            private = file.read().strip()
+        if wg.public_key(private) == plan.public_key:
+            return private
+    raise config.ConfigError(
+        "%s holds no private key of the public key that the inventory has for this site (wireguard_mesh_public_key); "
+        "make one with the playbook sitelink.tr069.keys" % config.WIREGUARD
+    )
+
+
+def compose(interface, dry_run=False, as_if=None):
+    """Make wg0.conf of wg0.conf.in and a key that never left the site. Returns whether it changed; raises ConfigError.
+
+    as_if: {path: digest} of what counts as written in a dry run.
+    """
+    path = config.wireguard_path(interface)
+    template = path + ".in"
+    if as_if and template in as_if:
+        return True
     try:
         with open(template, encoding="utf-8") as file:
             text = file.read()
     except FileNotFoundError:
         return False
-    names = [name for name in os.listdir(config.WIREGUARD) if name.startswith(interface + ".key.")]
-    for name in sorted(names):
-        with open(os.path.join(config.WIREGUARD, name), encoding="utf-8") as file:
-            private = file.read().strip()
-        if wg.public_key(private) == plan.public_key:
-            break
-    else:
-        raise config.ConfigError(
-            "%s holds no private key of the public key that the inventory has for this site (wireguard_mesh_public_key); "
-            "make one with the playbook sitelink.tr069.keys" % config.WIREGUARD
-        )
-    text = text.replace(KEY_LINE, "PrivateKey = " + private)
-    path = config.wireguard_path(interface)
+    if as_if and config.mesh_path(interface) in as_if:
+        return False  # of which key it will be is not known here
+    text = text.replace(KEY_LINE, "PrivateKey = " + own_key(config.load_mesh(interface)))
     try:
         with open(path, encoding="utf-8") as file:
             if file.read() == text:
                 return False
     except FileNotFoundError:
         pass
+    if dry_run:
+        return True
     temporary = path + ".new"
     with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
         file.write(text)
@@ -68,3 +71,26 @@ def compose(interface, plan):
         os.fsync(file.fileno())
     os.rename(temporary, path)
     return True
+
+
+def stray(interface):
+    """Whether there is such an interface, of which its unit knows nothing when that is not active."""
+    return netlink.Kernel().link(interface) is not None
+
+
+def take_down(interface):
+    """What `wg-quick up` by hand or an unfinished start left: the unit would fail, as the interface exists. Raises ConfigError."""
+    for argv in (["wg-quick", "down", interface], ["ip", "link", "delete", "dev", interface]):
+        try:
+            done = subprocess.run(
+                argv,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                universal_newlines=True,
+            )
+        except OSError as error:
+            raise config.ConfigError("%s: %s" % (argv[0], error.strerror)) from None
+        if not stray(interface):
+            return
+    raise config.ConfigError("%s is there and cannot be taken down: %s" % (interface, " ".join(done.stdout.split())))
