@@ -56,12 +56,10 @@ options:
         type: str
         required: true
       src:
-        description:
-          - A template, looked for as by M(ansible.builtin.template). It is rendered with O(state=present) only.
+        description: A template, looked for as by M(ansible.builtin.template). It is rendered with O(state=present) only.
         type: str
       secret:
-        description:
-          - Whether the content holds a secret. Neither a diff, nor the result, nor an error then shows any of it.
+        description: Whether the content holds a secret. Neither a diff, nor the result, nor an error then shows any of it.
         type: bool
         default: false
       copy:
@@ -137,8 +135,7 @@ options:
         type: str
         required: true
   sysctls:
-    description:
-      - Files that the kernel's values are set by, now and read back. What boots by them reads them by itself.
+    description: Files that the kernel's values are set by, now and read back. What boots by them reads them by itself.
     type: list
     elements: dict
     default: []
@@ -208,8 +205,7 @@ options:
     elements: str
     default: []
   state_files:
-    description:
-      - The same for what the layer's programs write for themselves. They are removed with O(state=absent).
+    description: The same for what the layer's programs write for themselves. They are removed with O(state=absent).
     type: list
     elements: str
     default: []
@@ -256,7 +252,6 @@ EXAMPLES = r"""
     files:
       - copy: /srv/client-1.0.whl
         sha256: "{{ client_sha256 }}"
-        advice: Take the one that is published.
         dest: /usr/local/lib/client-1.0.whl
       - src: client.service.j2
         dest: /etc/systemd/system/client.service
@@ -266,7 +261,6 @@ EXAMPLES = r"""
     state_files: [/usr/local/lib/client]
     units: [client.service]
     may_fail: [client.service]
-  register: client
 
 - name: A file with keys, which was made by hand before, and a setting of the kernel
   sitelink.tr069.site_layer:

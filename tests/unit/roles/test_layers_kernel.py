@@ -236,4 +236,9 @@ def test_nothing_is_left_of_a_site_that_leaves(machine):
     assert machine.files() == set() and machine.sysctls() == machine.before and machine.network("nft list tables") == ""
     state = machine.systemctl()
     assert state["active"] == state["enabled"] == [] and not {*state["read"]} & {*FIREWALL, GATEWAY, WATCH}
-    assert machine.play(name="leave")[1] == 0
+    assert not any((machine.up / path).exists() for path in ("usr/local/lib/sitelink", "usr/local/sbin/sitelink"))
+    # Whoever takes a layer away needs the program, which comes with the first one's role and goes at last.
+    said = machine.play(name="leave")[0]
+    changed = [task.split("]")[0] for task in said.split("TASK [") if "\nchanged: " in task]
+    assert changed == ["sitelink.tr069.site_agent : Put the program on the site, or take it away"] * 2
+    assert machine.files() == set() and not (machine.up / "usr/local/lib/sitelink").exists()
