@@ -63,12 +63,10 @@ options:
         type: str
         required: true
       src:
-        description:
-          - A template, looked for as by M(ansible.builtin.template). It is rendered with O(state=present) only.
+        description: A template, looked for as by M(ansible.builtin.template). It is rendered with O(state=present) only.
         type: str
       secret:
-        description:
-          - Whether the content holds a secret. Neither a diff, nor the result, nor an error then shows any of it.
+        description: Whether the content holds a secret. Neither a diff, nor the result, nor an error then shows any of it.
         type: bool
         default: false
       copy:
@@ -145,8 +143,7 @@ options:
         type: str
         required: true
   sysctls:
-    description:
-      - Files that the kernel's values are set by, now and read back. What boots by them reads them by itself.
+    description: Files that the kernel's values are set by, now and read back. What boots by them reads them by itself.
     type: list
     elements: dict
     default: []
@@ -221,8 +218,7 @@ options:
     elements: str
     default: []
   state_files:
-    description:
-      - The same for what the layer's programs write for themselves. They are removed with O(state=absent).
+    description: The same for what the layer's programs write for themselves. They are removed with O(state=absent).
     type: list
     elements: str
     default: []
@@ -269,7 +265,6 @@ EXAMPLES = r"""
     files:
       - copy: /srv/client-1.0.whl
         sha256: "{{ client_sha256 }}"
-        advice: Take the one that is published.
         dest: /usr/local/lib/client-1.0.whl
       - src: client.service.j2
         dest: /etc/systemd/system/client.service
@@ -279,7 +274,6 @@ EXAMPLES = r"""
     state_files: [/usr/local/lib/client]
     units: [client.service]
     may_fail: [client.service]
-  register: client
 
 - name: A file with keys, which was made by hand before, and a setting of the kernel
   sitelink.tr069.site_layer:
@@ -325,60 +319,9 @@ problems:
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.sitelink.tr069.plugins.module_utils._layer.layer import Layer
+from ansible_collections.sitelink.tr069.plugins.module_utils._layer.options import ARGUMENTS
 from ansible_collections.sitelink.tr069.plugins.module_utils._layer.site import KEPT, Site
 from ansible_collections.sitelink.tr069.plugins.module_utils._layer.wanted import Refused, read
-
-
-def words(**more):
-    return dict({"type": "list", "elements": "str"}, **more)
-
-
-def dictionaries(**options):
-    return {"type": "list", "elements": "dict", "default": [], "options": options}
-
-
-ARGUMENTS = {
-    "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
-    "known_by": words(default=[]),
-    "directories": dictionaries(
-        path={"type": "str", "required": True},
-        mode={"type": "str", "default": "0755"},
-        owner={"type": "str"},
-        group={"type": "str"},
-    ),
-    "files": dictionaries(
-        dest={"type": "str", "required": True},
-        src={"type": "str"},
-        secret={"type": "bool", "default": False},
-        content={"type": "str"},
-        secret_content={"type": "str", "no_log": True},
-        mode={"type": "str", "default": "0644"},
-        owner={"type": "str", "default": "root"},
-        group={"type": "str", "default": "root"},
-        copy={"type": "str"},
-        sha256={"type": "str"},
-        advice={"type": "str"},
-        base64={"type": "str"},
-        validate=words(),
-        ours={"type": "str"},
-        needed_by={"type": "str"},
-    ),
-    "commands": dictionaries(argv=words(required=True), creates={"type": "str", "required": True}),
-    "sysctls": dictionaries(
-        file={"type": "str", "required": True},
-        before={"type": "str"},
-        inherit={"type": "str"},
-        missing_ok={"type": "bool", "default": False},
-    ),
-    "units": words(default=[]),
-    "may_fail": words(default=[]),
-    "upgrade": {"type": "bool", "default": False},
-    "undo": dictionaries(argv=words(required=True), needs={"type": "str", "required": True}, before={"type": "str"}),
-    "remains": words(default=[]),
-    "state_files": words(default=[]),
-    "needed_by": {"type": "str"},
-    "program": {"type": "str", "default": "/usr/local/sbin/sitelink"},
-}
 
 
 def main():
