@@ -189,9 +189,7 @@ options:
     type: bool
     default: false
   undo:
-    description:
-      - Commands for O(state=absent) that run when the units have stopped, and before the files go.
-      - One whose O(undo[].needs) is of O(remains), and none of O(files), runs with O(state=present) too, before that goes.
+    description: Commands for O(state=absent) that run when the units have stopped, and before the files go.
     type: list
     elements: dict
     default: []
