@@ -126,7 +126,10 @@ options:
             other instances.
         type: str
   commands:
-    description: Commands that make what is no file of O(files). They run when the files are there, and in check mode they are only said.
+    description:
+      - Commands that make what is no file of O(files). They run when the files are there.
+      - One that O(commands[].creates) something is only said in check mode. One with O(commands[].dry_run) runs each time, and knows by
+        itself what is to be done.
     type: list
     elements: dict
     default: []
@@ -141,7 +144,17 @@ options:
           - The path that is there when it has run to its end. It runs where that is not there. To take it away again is up to
             O(state_files) or O(undo).
         type: str
-        required: true
+      reads:
+        description:
+          - The O(files[].dest) that C(%s) stands for in O(commands[].argv); in check mode for a copy of what would be written.
+        type: str
+      dry_run:
+        description:
+          - The words that are added in check mode, by which it changes nothing. It says on standard output what it changes, a line for each
+            thing. In check mode an exit code other than 0 and 1 is no answer; the program may not be there yet.
+        type: list
+        elements: str
+        default: []
   sysctls:
     description: Files that the kernel's values are set by, now and read back. What boots by them reads them by itself.
     type: list
@@ -308,6 +321,11 @@ refused:
   returned: always
   type: list
   elements: str
+said:
+  description: What O(commands) with O(commands[].dry_run) said that they changed, or would; it stands in RV(changes) as well.
+  returned: always
+  type: list
+  elements: str
 problems:
   description: All that stood against it, each with the file or unit that it is about.
   returned: on failure
@@ -345,6 +363,7 @@ def main():
     found = {
         "changes": layer.done if layer else [],
         "kept": layer.kept if layer else [],
+        "said": layer.said if layer else [],
         "refused": layer.refused if layer else [],
         "diff": layer.diff if layer and module._diff else [],
     }

@@ -15,7 +15,7 @@ from typing import Any, Dict, Iterable, Iterator, List, Tuple
 from . import changes, sysctls, units
 from .changes import Change
 from .site import KEPT, Site
-from .wanted import File, Refused, Undo, Wanted, digest
+from .wanted import Command, File, Refused, Undo, Wanted, digest
 
 
 @contextlib.contextmanager
@@ -36,6 +36,7 @@ class Layer:
         self.kept: List[str] = []
         self.refused: List[str] = []  # what did not start, and was allowed not to
         self.warnings: List[str] = []
+        self.said: List[str] = []  # by commands, of what they changed
         self.systemd = units.Systemd(site)
         self.stale = False  # systemd has not read all unit files as they are
         self.own = [file.path for file in wanted.files]
@@ -64,7 +65,9 @@ class Layer:
         self._take_away(wanted.remains, wanted.undo)
         self._reload()
         for command in wanted.commands:
-            if not site.is_there(command.creates):
+            if not command.creates:
+                self._let_say(command)
+            elif not site.is_there(command.creates):
                 self._do([Change("ran " + " ".join(command.argv), command.creates, partial(self._run, command.argv))])
         for kernel in kernels:
             self._set(kernel)
@@ -109,15 +112,21 @@ class Layer:
                 found.append("%s: the directory %s is missing" % (file.path, parent))
         return found
 
-    def _validate(self, file: File) -> List[str]:
-        """Also where the site has this content: what it is compared with may have changed."""
-        if not file.validate:
-            return []
+    @contextlib.contextmanager
+    def _copy(self, file: File) -> Iterator[str]:
+        """The path of a copy of what the file is to be."""
         with tempfile.TemporaryDirectory(dir=self.scratch) as directory:
             path = os.path.join(directory, os.path.basename(file.path))
             with open(path, "wb") as copy:
                 os.fchmod(copy.fileno(), 0o600)
                 copy.write(file.content)
+            yield path
+
+    def _validate(self, file: File) -> List[str]:
+        """Also where the site has this content: what it is compared with may have changed."""
+        if not file.validate:
+            return []
+        with self._copy(file) as path:
             done = self.site.run([word.replace("%s", path) for word in file.validate])
         said, complained = (
             [line.strip().replace(path, file.path) for line in text.splitlines() if line.strip()]
@@ -149,6 +158,25 @@ class Layer:
         for undo in wanted:
             if self.site.is_there(undo.needs):
                 self._do([Change("ran " + " ".join(undo.argv), undo.needs, partial(self._run, undo.argv))])
+
+    def _let_say(self, command: Command) -> None:
+        """A command that knows by itself what is to be done, and says it line by line."""
+        argv = [word.replace("%s", command.reads) for word in command.argv]
+        if self.check:
+            with contextlib.ExitStack() as stack:
+                path = stack.enter_context(self._copy(self._file(command.reads))) if command.reads else ""
+                done = self.site.run([word.replace("%s", path) for word in command.argv] + list(command.dry_run))
+            if done.code not in (0, 1):  # no program yet, or an older one
+                self.done.append("would run " + " ".join(argv))
+                return
+        else:
+            done = self.site.run(argv)
+        self.said += done.said.splitlines()
+        self.done += done.said.splitlines()
+        if done.code:
+            raise Refused(
+                ["%s: %s" % (" ".join(argv), " ".join(done.complained.split()) or "it ended with %d" % done.code)]
+            )
 
     def _run(self, argv: Tuple[str, ...]) -> None:
         done = self.site.run(list(argv))

@@ -36,7 +36,9 @@ ARGUMENTS = {
         ours={"type": "str"},
         needed_by={"type": "str"},
     ),
-    "commands": dictionaries(argv=words(required=True), creates={"type": "str", "required": True}),
+    "commands": dictionaries(
+        argv=words(required=True), creates={"type": "str"}, reads={"type": "str"}, dry_run=words(default=[])
+    ),
     "sysctls": dictionaries(
         file={"type": "str", "required": True},
         before={"type": "str"},

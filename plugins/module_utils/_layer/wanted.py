@@ -63,10 +63,12 @@ class Sysctls(NamedTuple):
 
 
 class Command(NamedTuple):
-    """A command that makes what is no file, and the path that is there when it has."""
+    """A command that makes what is no file. Either a path is there when it has, or it says by itself what it changed."""
 
     argv: Tuple[str, ...]
     creates: str
+    reads: str  # of the files, that which stands for %s in argv
+    dry_run: Tuple[str, ...]  # the words by which it only says what it would change
 
 
 class Undo(NamedTuple):
@@ -176,6 +178,16 @@ class _Reader:
         before = self.path(item["before"]) if item["before"] else ""
         return Sysctls(self.path(item["file"]), before, item["inherit"] or "", item["missing_ok"])
 
+    def command(self, item: Dict[str, Any], files: List[Dict[str, Any]]) -> Command:
+        shown, creates, reads, dry_run = " ".join(item["argv"]), item["creates"], item["reads"], item["dry_run"]
+        if bool(creates) == bool(dry_run):
+            self.refuse(shown, "write either creates, or dry_run for one that says by itself what it changes")
+        if bool(reads) != any("%s" in word for word in item["argv"]):
+            self.refuse(shown, "write %s where the name of the file in reads is to stand")
+        elif reads and not any(reads == file["dest"] and not file["sha256"] for file in files):
+            self.refuse(shown, "reads names %s, and it is none of the files with src or content" % reads)
+        return Command(tuple(item["argv"]), self.path(creates) if creates else "", reads or "", tuple(dry_run))
+
     def undo(self, item: Dict[str, Any], units: List[str]) -> Undo:
         before = item["before"] or ""
         if before and before not in units:
@@ -195,7 +207,7 @@ def read(params: Dict[str, Any], check: bool) -> Wanted:
         [reader.path(path) for path in params["known_by"]],
         [reader.directory(item) for item in params["directories"]],
         [reader.file(item) for item in params["files"]],
-        [Command(tuple(item["argv"]), reader.path(item["creates"])) for item in params["commands"]],
+        [reader.command(item, params["files"]) for item in params["commands"]],
         [reader.sysctls(item) for item in params["sysctls"]],
         list(params["units"]),
         list(params["may_fail"]),

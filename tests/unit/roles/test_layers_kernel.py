@@ -28,13 +28,12 @@ for place in {places}; do
   mkdir -p "up/$place" "work/$place"
   mount -t overlay overlay -o "lowerdir=/$place,upperdir=$PWD/up/$place,workdir=$PWD/work/$place" "/$place"
 done
-mkdir -p up/run
+mkdir -p up/run/systemd/system
 mount --bind up/run /run
 cd {root}
 exec "$@"
 """
 FACTS = {
-    "ansible_service_mgr": "systemd",
     "ansible_pkg_mgr": "ansible.legacy.nothing_to_install",
     "ansible_distribution": "Debian",
     "ansible_distribution_major_version": "12",

@@ -74,7 +74,13 @@ def _parser():
     command = commands.add_parser("nic", help="put the configuration of an underlay NIC in place, or take it back")
     command.add_argument("interface", type=_interface)
     action = command.add_mutually_exclusive_group(required=True)
-    action.add_argument("--apply", action="store_true", help="apply the NIC's configuration until --keep or a timeout")
+    action.add_argument(
+        "--apply",
+        metavar="FILE",
+        nargs="?",
+        const="",
+        help="apply the NIC's configuration, or that in the file, until --keep or a timeout",
+    )
     action.add_argument("--remove", action="store_true", help="take it away, likewise, and put back what it replaced")
     action.add_argument("--keep", action="store_true", help="the site still answers: the change stays")
     action.add_argument("--revert", action="store_true", help="take a change back that --keep has not confirmed")
@@ -202,8 +208,8 @@ def _nic(options):
     elif options.revert:
         nic.revert(options.interface)
     else:
-        if options.apply:
-            changes = nic.apply(options.interface, options.take, options.cut, options.dry_run)
+        if options.apply is not None:
+            changes = nic.apply(options.interface, options.apply, options.take, options.cut, options.dry_run)
         else:
             changes = nic.remove(options.interface, options.dry_run)
         for line in changes:

@@ -27,10 +27,9 @@ class NicError(config.ConfigError):
     """A sentence for the operator."""
 
 
-def load(interface):
-    """Read nic-<interface>.json. Raises ConfigError."""
-    path = os.path.join(config.ETC, "nic-%s.json" % interface)
-    with config.reading(path) as data:
+def load(interface, path=""):
+    """Read nic-<interface>.json, or another file in its place. Raises ConfigError."""
+    with config.reading(path or os.path.join(config.ETC, "nic-%s.json" % interface)) as data:
         if data["interface"] != interface:
             raise ValueError("it is about the interface %r" % (data["interface"],))
         return _setup(data)
@@ -308,9 +307,9 @@ def run(argv):
     return done.returncode, done.stdout.decode("utf-8", "replace")
 
 
-def apply(interface, take=(), shared=(), dry=False):
-    """Apply nic-<interface>.json. Returns what changes, as texts."""
-    target = load(interface)
+def apply(interface, path="", take=(), shared=(), dry=False):
+    """Apply nic-<interface>.json, or another file in its place. Returns what changes, as texts."""
+    target = load(interface, path)
     with Nic(interface) as nic:
         return nic.change(target, take, shared, dry)
 

@@ -7,7 +7,7 @@ import pytest
 from ansible_collections.sitelink.tr069.plugins.module_utils._layer import wanted
 
 import world as worlds
-from world import UNITS, copy, directory, file, secret, sha256, undo, values_of
+from world import UNITS, command, copy, directory, file, secret, sha256, undo, values_of
 
 CONFIG, UNIT_FILE, UNIT = (
     "/etc/sitelink/gateway-eth1.json",
@@ -31,7 +31,7 @@ def layer(text="one\n", **more):
             file(SYSCTLS, VALUES),
             copy(CLIENT, "a client, %s" % text, sent=True),
         ],
-        "commands": [{"argv": ["make", MADE], "creates": MADE}],
+        "commands": [command("make", MADE, creates=MADE)],
         "sysctls": [values_of(SYSCTLS, before=BEFORE)],
         "units": ["table.service", UNIT],
         "undo": [undo(CONFIG)],
@@ -447,6 +447,10 @@ def test_a_unit_that_does_not_start_is_told_with_what_was_done_before(fresh):
         ({"files": [file("/etc/x", validate=["check"])]}, "/etc/x: validate needs %s where the name of the file to check is to stand"),
         ({"files": [file("/etc/x"), file("/etc/x")]}, "/etc/x: it is wanted twice"),
         ({"sysctls": [values_of("/etc/x")]}, "/etc/x: sysctls names it, and it is none of the files with src or content"),
+        ({"commands": [command("make")]}, "make: write either creates, or dry_run for one that says by itself what it changes"),
+        ({"commands": [command("make", creates="/x", dry_run=["-n"])]}, "make: write either creates, or dry_run for one that says by itself what it changes"),
+        ({"commands": [command("make", creates="/x", reads="/y")]}, "make: write %s where the name of the file in reads is to stand"),
+        ({"commands": [command("make", "%s", creates="/x", reads="/y")]}, "make %s: reads names /y, and it is none of the files with src or content"),
         ({"may_fail": ["x.service"]}, "x.service: may_fail names it, and it is none of the units"),
         ({"files": [copy("/etc/x", "", sent=False, validate=["check", "%s"])]}, "/etc/x: validate looks at the content, which is not sent each time where it is given by copy"),
         ({"files": [dict(copy("/etc/x", "other", sent=True), sha256="1")]}, "/etc/x: what came from the controller has not the SHA-256 1"),
@@ -462,3 +466,32 @@ def test_a_layer_that_cannot_be_meant_is_refused(world, options, problem):
 
 def test_an_owner_that_is_not_there_yet_is_no_problem_in_check_mode(world):
     world.play(check=True, files=[file("/etc/sitelink/x", owner="nobody-at-all")])
+
+
+def settled(text, **more):
+    says = command("settle", "%s", MADE, reads=CONFIG, dry_run=["--dry-run"], **more)
+    return {"files": [file(CONFIG, text)], "commands": [says]}
+
+
+def test_a_command_that_knows_what_is_to_be_done_is_asked_each_time(fresh):
+    done = fresh.play(**settled("one\n"))
+    assert done.done == ["wrote " + CONFIG, "settled " + MADE] and done.said == ["settled " + MADE]
+    assert fresh.play(**settled("one\n")).done == []
+    fresh.put(MADE, "somebody else's\n")
+    assert fresh.play(**settled("one\n")).done == ["settled " + MADE] and fresh.text(MADE) == "one\n"
+    assert refused(fresh, **settled("never\n")) == ["settle %s %s: it is never so" % (CONFIG, MADE)]
+
+
+def test_check_mode_asks_it_about_what_would_be_written(fresh):
+    fresh.play(**settled("one\n"))
+    assert fresh.play(check=True, **settled("one\n")).done == []
+    done = fresh.play(check=True, **settled("two\n"))
+    assert done.said == ["settled " + MADE] and fresh.text(MADE) == fresh.text(CONFIG) == "one\n"
+    assert refused(fresh, check=True, **settled("never\n")) == ["settle %s %s: it is never so" % (CONFIG, MADE)]
+
+
+def test_check_mode_says_that_a_program_would_run_which_is_not_there_yet(fresh):
+    options = settled("one\n")
+    options["commands"][0]["argv"][0] = "nowhere"
+    done = fresh.play(check=True, **options)
+    assert done.done == ["wrote " + CONFIG, "would run nowhere %s %s" % (CONFIG, MADE)] and done.said == []
