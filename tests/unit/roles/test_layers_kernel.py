@@ -239,7 +239,8 @@ def test_a_change_restarts_what_it_is_about_and_what_another_nic_left_goes_witho
     (machine.up / "etc/wireguard/wg9.conf").write_text("# sitelink-mesh@wg9.service\n")
     machine.said()
     allow = [{"protocol": "tcp", "ports": ["8022"]}]
-    changed = machine.play(__sitelink_other_nics=["eth9"], __sitelink_other_meshes=["wg9"], tr069_firewall_allow=allow)[1]
+    others = {"__sitelink_other_nics": ["eth9"], "__sitelink_other_meshes": ["wg9"]}
+    changed = machine.play(**others, tr069_firewall_allow=allow)[1]
     assert changed == 4 and machine.files() == FILES | RUN and machine.said() == [f"restart {FIREWALL[1]}"]
     assert "8022" in (machine.up / "etc/sitelink/firewall-eth1.nft").read_text()
 
@@ -325,3 +326,9 @@ def test_nothing_is_left_of_a_site_that_leaves(machine):
     machine.run("systemctl", "start", MESH[0])
     machine.said()
     assert machine.play(name="leave")[1] == 0 and machine.said() == [] and machine.files() == {CONF}
+    # As a run leaves it that broke off behind keep.yml.
+    before = machine.up / "var/lib/sitelink/before-wg0.service"
+    before.write_text("enabled active\n")
+    (machine.up / CONF).rename(machine.up / (CONF + ".before-sitelink"))
+    machine.play(name="leave")
+    assert machine.said() == [f"stop {MESH[0]}"] and (machine.up / CONF).read_text() == by_hand
