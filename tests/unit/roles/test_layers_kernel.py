@@ -238,9 +238,8 @@ def test_a_change_restarts_what_it_is_about_and_what_another_nic_left_goes_witho
     (machine.up / "etc/wireguard/wg9.conf").write_text("# sitelink-mesh@wg9.service\n")
     machine.said()
     allow = [{"protocol": "tcp", "ports": ["8022"]}]
-    changed = machine.play(__sitelink_other_nics=["eth9"], __sitelink_other_meshes=["wg9"], tr069_firewall_allow=allow)[
-        1
-    ]
+    others = {"__sitelink_other_nics": ["eth9"], "__sitelink_other_meshes": ["wg9"]}
+    changed = machine.play(**others, tr069_firewall_allow=allow)[1]
     assert changed == 4 and machine.files() == FILES | RUN and machine.said() == [f"restart {FIREWALL[1]}"]
     assert "8022" in (machine.up / "etc/sitelink/firewall-eth1.nft").read_text()
 
@@ -325,9 +324,14 @@ def test_nothing_is_left_of_a_site_that_leaves(machine):
     assert not any((machine.up / path).exists() for path in ("usr/local/lib/sitelink", "usr/local/sbin/sitelink"))
     # By now the unit is that of whoever wrote the file.
     machine.run("systemctl", "start", MESH[0])
-    machine.said()
+    assert machine.said()[-1] == f"start {MESH[0]}"
     # Whoever takes a layer away needs the program, which comes with the first one's role and goes at last.
     said = machine.play(name="leave")[0]
     changed = [task.split("]")[0] for task in said.split("TASK [") if "\nchanged: " in task]
     assert changed == ["sitelink.tr069.site_agent : Put the program on the site, or take it away"] * 2
     assert machine.said() == [] and machine.files() == {CONF} and not (machine.up / "usr/local/lib/sitelink").exists()
+    # As a run leaves it that broke off behind keep.yml.
+    machine.run("sh", "-ec", "mkdir -p /var/lib/sitelink; echo enabled active > /var/lib/sitelink/before-wg0.service")
+    machine.run("mv", f"/{CONF}", f"/{CONF}.before-sitelink")
+    machine.play(name="leave")
+    assert machine.said() == [f"stop {MESH[0]}"] and (machine.up / CONF).read_text() == by_hand
