@@ -29,14 +29,15 @@ def chosen(tmp_path):
         script = (ROLE / "files" / "look.sh").read_text()
         assert script.count(PLACES) == 1
         script = script.replace(PLACES, f"for each in {' '.join(places)}; do")
-        look = subprocess.run(["sh", "-c", script, "look.sh"], text=True, stdout=subprocess.PIPE, check=True)
+        look = subprocess.run(
+            ["sh", "-c", script, "look.sh", sys.executable], text=True, stdout=subprocess.PIPE, check=True
+        )
         play = [
             {
                 "hosts": "all",
                 "gather_facts": False,
                 "vars_files": [str(ROLE / "defaults" / "main.yml"), str(ROLE / "vars" / "main.yml")],
                 "tasks": [
-                    {"ansible.builtin.setup": {"gather_subset": ["!all", "!min", "python"]}},
                     {
                         "ansible.builtin.copy": {
                             "content": "{{ site_agent_python }}",
