@@ -38,6 +38,7 @@ def run(argv: Sequence[str], stdin: str = "") -> Done:
             input=stdin.encode(),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
+            check=False,
             env=dict(os.environ, PATH=path),
         )
     except (FileNotFoundError, NotADirectoryError):

@@ -39,8 +39,7 @@ def bring(site: Site, program: str, dry_run: bool, written: Dict[str, str], unit
         # No program yet, an older one that does not know the option, or files that it would find in earnest.
         yield "would see that %s run what is written (%s)" % (about, words)
         return
-    for line in done.said.splitlines():
-        yield line
+    yield from done.said.splitlines()
     if done.code:
         raise Refused(["%s: %s" % (about, words)])
 
