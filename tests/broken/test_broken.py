@@ -10,9 +10,12 @@ SECONDS = 200  # for the cuts of one test; a machine that is slower makes less o
 
 
 def cut(site, variables):
-    """Runs that are each cut off behind their first change, so that no change finds another one in its run; returns the tasks."""
+    """Runs that are each cut off behind their first change, so that no change finds another one in its run; returns the tasks.
+
+    A task behind which a run was cut off already is not counted: one that waits to be confirmed changes something in each run.
+    """
     tasks, end = [], time.monotonic() + SECONDS
-    while site.play(variables, time.monotonic() < end) is None:
+    while site.play(variables, time.monotonic() < end, but=tasks) is None:
         tasks.append(site.log.read_text())
         assert len(tasks) < 100, tasks
     print(f"{len(tasks)} runs were cut off behind:", *tasks, sep="\n  ")
@@ -32,7 +35,8 @@ def test_changes_that_are_cut_off_come_to_the_same_end(site):
         assert wanted[name]["service"] == [], "it runs what is written"
     assert len(differences(wanted["one"], wanted["two"])) > 20, "the two ways to set the site up differ in much"
     tasks = cut(site, TWO)
-    assert len(tasks) >= 5, tasks
+    # The layers that differ; where one of them breaks off within is for tests/unit/plugins/module_utils/test_layer_broken_off.py.
+    assert len(tasks) >= 4, tasks
     check(site, wanted["two"], tasks)
     # And several changes in one run.
     for after, name, variables in ((len(tasks) // 2, "one", ONE), (len(tasks) - 1, "two", TWO)):

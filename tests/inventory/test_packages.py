@@ -6,6 +6,7 @@ Modules of this name stand in for Ansible's own: no package manager is asked.
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 
@@ -40,11 +41,12 @@ def install(tmp_path):
         for name in ("package", "apt"):
             source = source.replace(f"ansible.builtin.{name}:", f"test.stand_in.{name}:")
         tasks.write_text(source)
+        shutil.copy(ROOT / "roles" / "site_agent" / "tasks" / "system.yml", tmp_path)
         play = (ROOT / "tests" / "playbooks" / "packages.yml").read_text()
         play = play.replace("../../roles/site_agent/tasks/packages.yml", str(tasks)).replace("../../", f"{ROOT}/")
         (tmp_path / "play.yml").write_text(play)
         facts = {
-            "ansible_facts": {"pkg_mgr": manager},
+            "ansible_facts": {"distribution": "Debian", "pkg_mgr": manager},
             "ansible_connection": "local",
             "ansible_python_interpreter": sys.executable,
         }
