@@ -25,8 +25,8 @@ NAMESPACE = """
 set -e
 cd {directory}
 for place in {places}; do
-  mkdir -p "up/$place" "work/$place"
-  mount -t overlay overlay -o "lowerdir=/$place,upperdir=$PWD/up/$place,workdir=$PWD/work/$place" "/$place"
+  mkdir -p "up/$place" "scratch/$place"
+  mount -t overlay overlay -o "lowerdir=/$place,upperdir=$PWD/up/$place,workdir=$PWD/scratch/$place" "/$place"
 done
 mkdir -p up/run/systemd/system
 mount --bind up/run /run

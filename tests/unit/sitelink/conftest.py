@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
+import copy
 import os
 import shutil
 import subprocess
@@ -10,7 +11,7 @@ sys.path.insert(0, os.path.abspath(os.path.join(os.path.dirname(__file__), "../.
 
 from sitelink import config
 
-from throwaway import NO_SLOW_PASS, Namespace
+from throwaway import GATEWAY, NO_SLOW_PASS, Namespace
 
 
 @pytest.fixture(scope="module")
@@ -47,11 +48,4 @@ def directories(tmp_path, monkeypatch):
 
 @pytest.fixture
 def gateway_json():
-    return {
-        "interface": "eth1",
-        "networks": ["10.0.0.0/7"],
-        "table": 305,
-        "fwmark": 305,
-        "priority": 305,
-        "gateway": "first_host",
-    }
+    return copy.deepcopy(GATEWAY)

@@ -8,22 +8,12 @@ from test_mesh_kernel import Site, key
 
 from sitelink import settle
 
-
-@pytest.fixture(scope="module")
-def site(namespaces, gateway_json):
-    return Site(namespaces(), "a", 1, "10.23.64.5/20", gateway_json)
+from throwaway import GATEWAY
 
 
 @pytest.fixture(scope="module")
-def gateway_json():
-    return {
-        "interface": "eth1",
-        "networks": ["10.0.0.0/7"],
-        "table": 305,
-        "fwmark": 305,
-        "priority": 305,
-        "gateway": "first_host",
-    }
+def site(namespaces):
+    return Site(namespaces(), "a", 1, "10.23.64.5/20", GATEWAY)
 
 
 def check(site, *options, **plan):

@@ -37,6 +37,15 @@ sys.exit(main(sys.argv[6:]))
 # Seconds: no promise, only the end of a wait that would never end; it costs nothing where a test passes.
 LIMIT = 180
 
+# What the role writes for the gateway.
+GATEWAY = {
+    "interface": "eth1",
+    "networks": ["10.0.0.0/7"],
+    "table": 305,
+    "fwmark": 305,
+    "priority": 305,
+    "gateway": "first_host",
+}
 # An hour instead of half a minute or one: what a slow pass would mend at last is no proof that an event was heeded.
 NO_SLOW_PASS = {"gateway.SAFETY_SECONDS": 3600, "firewall.SAFETY_SECONDS": 3600, "mesh.RECONCILE_SECONDS": 3600}
 

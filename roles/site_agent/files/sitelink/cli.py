@@ -121,7 +121,7 @@ def _parser():
 
     command = commands.add_parser(
         "names",
-        help="ask other DNS servers while the internet is reached through another site (sitelink-names@.service)",
+        help="ask other DNS servers while the internet is reached through another site (sitelink-names@wg0.service)",
     )
     command.add_argument("interface", type=_interface)
     command.add_argument("--restore", action="store_true", help="put back what was there before")

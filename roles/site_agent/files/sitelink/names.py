@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Names while the internet is reached through another site: the system asks DNS servers that the exit leads to.
 
-`sitelink mesh` says in a file which ones; this runs when that file changes, or /etc/resolv.conf (sitelink-names@.path). By
+`sitelink mesh` says in a file which ones; this runs when that file changes, or /etc/resolv.conf (sitelink-names@wg0.path). By
 whatever owns resolv.conf: systemd-resolved and resolvconf have a place for it that is gone with the next boot; a plain file
 is copied aside, replaced, and put back. What another program writes into it meanwhile is what is put back.
 """
