@@ -246,7 +246,6 @@ def _digest(text):
 
 
 def main(argv, root=""):
-    os.umask(0o077)
     article = Article(argv[1], argv[2], root)
     dry = "--dry-run" in argv
     found = {
@@ -259,4 +258,5 @@ def main(argv, root=""):
 
 
 if __name__ == "__main__":
+    os.umask(0o077)
     main(sys.argv[1:])

@@ -70,11 +70,12 @@ def units(tmp_path_factory):
         text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd=ROOT,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout
+    rendered = json.loads((directory / "units.json").read_text())
     found = {}
     for version in VERSIONS:
         for path in UNITS:
             section, lines = "", []
-            for line in (directory / f"{version}-{path.name[:-3]}").read_text().splitlines():
+            for line in rendered[f"{version}-{path.name[:-3]}"].splitlines():
                 line = line.strip()
                 if line.startswith("["):
                     section = line[1:-1]

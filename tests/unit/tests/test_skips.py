@@ -30,11 +30,11 @@ def run(tmp_path):
     for name in ("conftest.py", "skips.py", "allowed-skips"):
         shutil.copy(TESTS / name, tmp_path)
 
-    def run(reason, ci, whole=""):
+    def run(reason, ci, *argv, whole=""):
         (tmp_path / "test_it.py").write_text(MODULE.format(reason=reason, whole=whole))
         environment = {key: value for key, value in os.environ.items() if key != "CI"}
         done = subprocess.run(
-            [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", tmp_path, tmp_path],
+            [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *argv, "--rootdir", tmp_path, tmp_path],
             env={**environment, **({"CI": "true"} if ci else {})}, stdout=subprocess.PIPE, text=True, cwd=tmp_path,
         )  # fmt: skip
         return done.returncode, done.stdout
@@ -42,16 +42,19 @@ def run(tmp_path):
     return run
 
 
-@pytest.mark.parametrize(("reason", "ci", "expected"), [(OLD, True, 0), (OTHER, True, 1), (OTHER + "x", False, 0)])
-def test_a_skip_in_ci_is_a_failure_unless_it_is_allowed(run, reason, ci, expected):
-    code, text = run(reason, ci)
+@pytest.mark.parametrize(
+    ("reason", "ci", "argv", "expected"),
+    [(OLD, True, [], 0), (OTHER, True, [], 1), (OTHER + "x", False, [], 0), (OTHER, True, ["-n", "2"], 1)],
+)
+def test_a_skip_in_ci_is_a_failure_unless_it_is_allowed(run, reason, ci, argv, expected):
+    code, text = run(reason, ci, *argv)
     assert code == expected, text
     assert f"SKIPPED: {reason} (1)\n" in text and ("FAILED in CI" in text) == bool(expected)
 
 
-@pytest.mark.parametrize(("reason", "expected"), [(OLD, 5), (OTHER, 1)])
-def test_a_module_that_is_skipped_as_a_whole_counts(run, reason, expected):
-    code, text = run("never seen", True, f"pytest.skip({reason!r}, allow_module_level=True)")
+@pytest.mark.parametrize(("reason", "argv", "expected"), [(OLD, [], 5), (OTHER, [], 1), (OTHER, ["-n", "2"], 1)])
+def test_a_module_that_is_skipped_as_a_whole_counts(run, reason, argv, expected):
+    code, text = run("never seen", True, *argv, whole=f"pytest.skip({reason!r}, allow_module_level=True)")
     assert code == expected and f"SKIPPED: {reason} (1)\n" in text, text
 
 
