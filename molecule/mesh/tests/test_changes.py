@@ -318,3 +318,5 @@ def test_a_removed_site_is_as_it_was_before(before):
         gone, new = sorted(set(lines) - set(after[what])), sorted(set(after[what]) - set(lines))
         assert (gone, new) == ([], []), what
     assert lab("exec", NEW, "--", "systemctl", "is-active", "wg-quick@wg0").strip() == "active"
+    again = playbook("remove", "-e", f"sites={NEW}", password)
+    assert f"{NEW}: nothing of the mesh is there any more." in again.stdout and recap(again)[NEW]["changed"] == 0
