@@ -138,7 +138,8 @@ def test_who_else_uses_the_table_is_told_before_the_start():
     finally:
         on(SITE, "rm /etc/wireguard/vpn.conf")
     assert done.returncode != 0
-    assert f"{SITE}: /etc/wireguard/vpn.conf says FwMark = 0x131 without Table = off" in done.stdout
+    words = "/etc/sitelink/gateway-eth1.json: /etc/wireguard/vpn.conf says FwMark = 0x131 without Table = off"
+    assert f"{SITE}: {words}" in " ".join(done.stdout.split())
     assert recap(done)[SITE]["changed"] == 0
 
 
