@@ -28,7 +28,7 @@ WHEEL = next((ROOT / ".cache").glob("ddns-*.whl"), None)
 ALIDNS_ID, ALIDNS_SECRET = next(iter(topology.ALIDNS_KEYS.items()))
 TOKENS = {"cloudflare": topology.CLOUDFLARE_TOKEN, "alidns": ALIDNS_SECRET}
 # The product's own limits end waits for others' servers; here the others are on the same machine, however busy it is.
-PATIENT = {"ddns.CLIENT_SECONDS": LIMIT, "ddns.SETTLE_SECONDS": LIMIT}
+PATIENT = {"ddns.CLIENT_SECONDS": LIMIT, "ddns.SETTLE_SECONDS": LIMIT, "ddns.LEASE_SECONDS": 1}
 CLIENT_PYTHON = """\
 #!%s -IB
 import re, sys
@@ -375,6 +375,27 @@ def test_without_one_valid_address_nothing_is_published(right, setup, word):
     right.namespace.sh("ip link set ont up")
     assert code == 1 and word in log
     assert (right.requests(), right.record()) == (requests, record)
+
+
+def test_an_address_that_comes_during_the_run_is_published_by_it(right):
+    """systemd.path does not see what changes meanwhile. Nothing else would start another run before the timer."""
+    right.namespace.constants["ddns.LEASE_SECONDS"] = LIMIT
+    right.namespace.sh("ip address flush dev eth1")
+    told = os.path.join(right.state, "loaded.json")
+
+    def move():
+        wait_for(lambda: read_json(told).get("ok") is False)  # it has begun
+        time.sleep(1)  # and has looked: a run that does not wait is over
+        right.move()
+
+    mover = threading.Thread(target=move)
+    mover.start()
+    try:
+        assert right.run() == (0, "%s is %s\n" % (NAMES[right.provider], right.address))
+    finally:
+        mover.join()
+        right.namespace.constants.update(PATIENT)
+    assert right.record() == [right.address]
 
 
 def test_a_secondary_address_changes_nothing(right):

@@ -25,6 +25,10 @@ FIRST_REPEAT, LAST_REPEAT = 60, 600  # seconds between updates that the API take
 SERVERS_SECONDS = 3600  # how long the zone's servers are remembered
 LONGEST_WAIT = 3600  # seconds of Retry-After that are believed
 CHANGES = 3  # runs in a row when the address changes under them
+# Until a NIC has its next address, which follows the end of the last one. systemd.path(5) does not see what changes while the service
+# runs: a run that ended in between could have missed it, and the next one would be the timer's.
+LEASE_SECONDS = 10
+LEASELESS = "dhcp_none"  # the code of an error: the cable is in, and there is no address
 # A peer's record is only touched once it was wrong for so long: the peer itself may just have published an address at which
 # this site does not hear it yet, and a peer that is not heard counts as dead within a minute.
 PEER_SECONDS = 90
@@ -108,7 +112,7 @@ def run(client_settings=None):
             updater.forget()
         record.publish(ok=False)
         for _ in range(CHANGES):
-            addresses = updater.addresses()
+            addresses = updater.leased()
             result = updater.once(addresses)
             if updater.addresses() == addresses:  # else a change that came during the run would wait for the timer
                 break
@@ -128,13 +132,27 @@ class Updater:
 
     def addresses(self):
         """{key: (address or None, reason)}"""
-        found = {}
+        return self.look()[0]
+
+    def leased(self):
+        """The same, of a NIC that is between two leases when it has the next one, or not within LEASE_SECONDS."""
+        deadline = time.monotonic() + LEASE_SECONDS
+        while True:
+            found, codes = self.look()
+            if LEASELESS not in codes or time.monotonic() > deadline:
+                return found
+            time.sleep(0.5)
+
+    def look(self):
+        """(addresses(), the codes of what is wrong)"""
+        found, codes = {}, set()
         for name in self.names:
             try:
                 found[name.key] = name.find(), ""
             except address.NoAddress as error:
                 found[name.key] = None, str(error)
-        return found
+                codes.add(error.code if name.kind == "A" else "")  # a lease brings no IPv6 address
+        return found, codes
 
     def forget(self):
         """New credentials must prove themselves, even where the record is right."""
