@@ -13,8 +13,11 @@ from ansible_collections.sitelink.tr069.plugins.plugin_utils._plan.report import
 from ansible_collections.sitelink.tr069.plugins.plugin_utils._plan.variables import (
     Row,
     by_default,
+    by_role_alone,
+    default,
     is_secret,
     known_variables,
+    shared_by,
     table,
 )
 from ansible_collections.sitelink.tr069.plugins.plugin_utils._readers.fault import Fault, quote
@@ -35,6 +38,8 @@ class Site:
         self._values: dict[str, t.Any] = dict(by_default())
         self._faulty: set[str] = set()
         self._given: set[str] = set()
+        self._empty: dict[str, t.Any] = {}
+        self._otherwise: dict[str, t.Any] = {}
         if variables is None:
             variables = {}
             self.fault("hostvars", "cannot be read. Look at: ansible-inventory --host " + shown(name))
@@ -52,13 +57,19 @@ class Site:
         except Exception:  # noqa: BLE001 - an error in a template or a vault; its message may hold a secret
             self.drop(variable, self._unresolved(hostvars, variable))
             return
-        if given is None or given == "":
+        if (given is None or given == "") and not by_role_alone(variable):
+            self._empty[variable] = given
             return
         self._given.add(variable)
         try:
             self._values[variable] = row.read(given)
         except Fault as fault:
             self.drop(variable, str(fault))
+            return
+        if not row.secret:
+            meant = _plainly(given, self._values[variable])
+            if meant != given:
+                self._otherwise[variable] = meant
 
     def _check_unknown(self, variable: str, hostvars: Mapping[str, t.Any]) -> None:
         ours = _spelling.is_ours(variable)
@@ -91,6 +102,18 @@ class Site:
             "Name only variables of the inventory in it, and check the vault password."
         )
 
+    def corrected(self) -> dict[str, t.Any]:
+        """What the roles, which read the inventory themselves, have to be given instead of what stands there: the default where a
+        variable is there without a value, and text without the blanks around it.
+        """
+        found = dict(self._otherwise)
+        for variable, given in self._empty.items():
+            shared = shared_by(variable)
+            value = _plain(self.get(shared)) if shared else default(variable)
+            if value is not None and value != given:
+                found[variable] = value
+        return found
+
     def fault(self, variable: str, predicate: str) -> None:
         self._faulty.add(variable)
         self._report.add(self.name, variable, predicate)
@@ -110,3 +133,27 @@ class Site:
         """Reports a value, and does not use it any further."""
         self._values.pop(variable, None)
         self.fault(variable, predicate)
+
+
+# What Ansible's own filter takes for true and false, as the roles do.
+_TRUTHS = frozenset({"true", "yes", "on", "1", "false", "no", "off", "0"})
+
+
+def _plainly(given: t.Any, read: t.Any) -> t.Any:
+    """What was given, so that a role and the programs of the site cannot but take it as the plan does."""
+    if isinstance(given, str) and isinstance(read, bool):
+        return given if given.lower() in _TRUTHS else read
+    if isinstance(given, str):
+        text = given.strip()
+        # For nftables 0305 is octal, and wg knows no 0X131.
+        return str(read) if isinstance(read, int) and re.match("0[^x]", text) else text
+    if isinstance(given, list):
+        return [item.strip() if isinstance(item, str) else item for item in given]
+    return given
+
+
+def _plain(value: t.Any) -> t.Any:
+    """A value that was read, without the types of the readers."""
+    if isinstance(value, list):
+        return [str(item) for item in value]
+    return value if value is None or isinstance(value, (int, str)) else str(value)

@@ -205,6 +205,21 @@ def followers() -> Mapping[str, list[str]]:
     return found
 
 
+# An option that may be another than the shared variable, but is the same where nothing is given.
+_LIKE_SHARED = {"ddns_interface": "tr069_interface", "ddns_networks": "tr069_networks"}
+
+
+def shared_by(name: str) -> str:
+    """The shared variable that an option without a value takes its value from, or nothing."""
+    return _LIKE_SHARED.get(name) or (ROWS[name].follows if name in ROWS else "")
+
+
+@functools.cache
+def by_role_alone(name: str) -> bool:
+    """Whether nothing but its role knows the default of an option."""
+    return not table()[name].planned and "default" not in specs.options().get(name, {"default": None})
+
+
 @functools.cache
 def default(name: str) -> t.Any:
     """What the definition gives where the inventory gives nothing; None and "" stand for "not given"."""

@@ -1160,3 +1160,90 @@ def test_a_slip_in_any_role_is_told_with_the_rest_of_the_inventory(mesh, variabl
 def test_what_a_role_takes_is_no_slip(mesh, variable, right):
     mesh.spoil("site-b", **{variable: right})
     assert faults(mesh) == []
+
+
+# What the roles read themselves, with the value that they must be given: as it stands they would take it otherwise than the plan.
+@pytest.mark.parametrize(
+    ("variable", "given", "meant"),
+    [
+        ("tr069_interface", None, "eth1"),
+        ("tr069_interface", "", "eth1"),
+        ("tr069_networks", None, ["10.0.0.0/7"]),
+        ("tr069_table", "", 305),
+        ("tr069_fwmark", None, "0x131"),
+        ("wireguard_mesh_interface", None, "wg0"),
+        ("nic_dhcp_state", None, "present"),
+        ("nic_dhcp_mac", None, ""),
+        ("ddns_id", None, ""),
+        ("ddns_networks", None, ["10.0.0.0/7"]),
+        ("tr069_gateway_further_interfaces", None, []),
+        ("wireguard_mesh_interface", "wg1\u00a0", "wg1"),
+        ("nic_dhcp_state", "present ", "present"),
+        ("wireguard_mesh_state", " present", "present"),
+        ("tr069_table", "307\u3000", "307"),
+        ("tr069_networks", ["10.0.0.0/7\r"], ["10.0.0.0/7"]),
+        ("tr069_firewall_networks", ["10.0.0.0/7 "], ["10.0.0.0/7"]),
+        ("nic_dhcp_take_over", "y", True),
+        ("ddns_verify", "off ", False),
+        ("ddns_line", " ", ""),
+        ("tr069_fwmark", "0305", "305"),
+        ("tr069_fwmark", "0X131", "305"),
+        ("tr069_table", "00305", "305"),
+    ],
+)
+def test_what_the_roles_would_read_otherwise_is_corrected(mesh, variable, given, meant):
+    plan = build(mesh.spoil(**{variable: given}))
+    assert plan["problems"] == []
+    assert plan["corrected"] == [{"site": site, "variable": variable, "value": meant} for site in mesh]
+
+
+def test_an_option_without_a_value_follows_the_shared_variable(mesh):
+    mesh.spoil("site-b", tr069_interface="eth5", nic_dhcp_interface=None, ddns_interface="")
+    assert build(mesh)["corrected"] == [
+        {"site": "site-b", "variable": "ddns_interface", "value": "eth5"},
+        {"site": "site-b", "variable": "nic_dhcp_interface", "value": "eth5"},
+    ]
+
+
+def test_what_is_to_go_is_corrected_as_well(mesh):
+    plan = build(mesh.spoil("site-b", wireguard_mesh_state="absent ", tr069_interface=None))
+    assert plan["states"]["site-b"] == "absent" and plan["problems"] == []
+    assert [(item["variable"], item["value"]) for item in plan["corrected"]] == [
+        ("tr069_interface", "eth1"),
+        ("wireguard_mesh_state", "absent"),
+    ]
+
+
+def test_a_right_inventory_is_read_as_it_stands(mesh):
+    mesh.spoil(
+        ddns_id="", tr069_fwmark="0x131", tr069_table="305", nic_dhcp_take_over="yes", tr069_networks=["10.0.0.0/7"]
+    )
+    assert build(mesh)["corrected"] == []
+
+
+def test_a_secret_is_never_among_what_is_corrected(mesh):
+    plan = build(mesh.spoil(wireguard_mesh_secret=f"{SECRET}\n", ddns_token=f" {TOKEN}"))
+    assert plan["problems"] == [] and plan["corrected"] == []
+
+
+def test_an_option_whose_default_only_the_role_knows_needs_a_value(mesh):
+    assert faults(mesh.spoil("site-b", site_agent_python=None)) == [("site-b", "site_agent_python")]
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [("wireguard_mesh_lan_subnets", ["192.168.2.0/024"]), ("tr069_firewall_networks", ["10.0.0.0/07"])],
+)
+def test_a_prefix_length_that_no_other_program_takes_is_refused(mesh, variable, value):
+    assert faults(mesh.spoil("site-b", **{variable: value})) == [("site-b", variable)]
+
+
+def test_a_port_has_no_zero_before_it_in_the_plan(mesh):
+    """To nftables 0443 is 291."""
+    mesh.spoil("site-b", tr069_firewall_allow=[{"protocol": "tcp", "ports": ["0443", "08000-08010", 22]}])
+    plan = build(mesh)
+    assert plan["problems"] == [] and plan["sites"]["site-b"]["firewall_allow"][0]["ports"] == [
+        "443",
+        "8000-8010",
+        "22",
+    ]
