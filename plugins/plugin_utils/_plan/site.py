@@ -11,6 +11,7 @@ from ansible_collections.sitelink.tr069.plugins.plugin_utils import _spelling
 from ansible_collections.sitelink.tr069.plugins.plugin_utils._plan.hostvars import plain, templates, way
 from ansible_collections.sitelink.tr069.plugins.plugin_utils._plan.report import Report, shown
 from ansible_collections.sitelink.tr069.plugins.plugin_utils._plan.variables import (
+    CONNECTION,
     Row,
     by_default,
     by_role_alone,
@@ -49,7 +50,10 @@ class Site:
         self.way = way(variables)
         for variable in variables:
             if isinstance(variable, str) and variable not in known_variables():
-                self._check_unknown(variable, hostvars)
+                if variable.casefold().startswith("ansible_"):
+                    self._check_connection(variable, variables)
+                else:
+                    self._check_unknown(variable, hostvars)
 
     def _read(self, variable: str, row: Row, hostvars: Mapping[str, t.Any], variables: Mapping[str, t.Any]) -> None:
         try:
@@ -84,6 +88,17 @@ class Site:
                 variable,
                 "is not known to sitelink.tr069. Correct the name, or leave the line out. All names: docs/en/options.md.",
             )
+
+    def _check_connection(self, variable: str, variables: Mapping[str, t.Any]) -> None:
+        meant = _spelling.meant(variable, CONNECTION, True)
+        if variable in CONNECTION or not meant or meant in variables:
+            return
+        try:
+            fact = isinstance(variables[variable], Mapping)  # of a NIC with such a name
+        except Exception:  # noqa: BLE001 - an error in a template; Ansible does not read it either
+            fact = False
+        if not fact:
+            self.fault(variable, f"is not known to Ansible. Write {meant}, if that is meant.")
 
     def _named(self, hostvars: Mapping[str, t.Any]) -> set[str]:
         """The words of the site's templates: a variable that one names is the operator's own, whatever it looks like."""

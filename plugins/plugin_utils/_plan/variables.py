@@ -60,6 +60,8 @@ _priority = numbers.integer(1, 32765)  # 0, 32766 and 32767 are the kernel's own
 
 ROWS: dict[str, Row] = {
     "ansible_host": Row(hosts.connection_address, per_site=True),
+    "ansible_port": _only(numbers.integer(1, 65535), per_site=True),
+    "ansible_become": _only(text.truth),
     # What the playbooks themselves read. Ansible ends with a traceback at a serial that is none.
     "sitelink_serial": _only(text.serial),
     # What several roles need. Their defaults are those of the options that follow from them.
@@ -193,6 +195,18 @@ def table() -> dict[str, Row]:
 @functools.cache
 def known_variables() -> frozenset[str]:
     return frozenset(table())
+
+
+# Settings of the connection that an operator may write. Facts begin with the same word.
+CONNECTION = frozenset(
+    f"ansible_{name}"
+    for name in (
+        "become", "become_exe", "become_flags", "become_method", "become_pass", "become_password", "become_user", "connection",
+        "host", "password", "pipelining", "port", "private_key_file", "python_interpreter", "remote_tmp", "shell_executable",
+        "shell_type", "ssh_args", "ssh_common_args", "ssh_executable", "ssh_extra_args", "ssh_host", "ssh_pass", "ssh_password",
+        "ssh_pipelining", "ssh_port", "ssh_private_key_file", "ssh_retries", "ssh_timeout", "ssh_user", "timeout", "user",
+    )
+)  # fmt: skip
 
 
 @functools.cache
