@@ -231,6 +231,7 @@ def test_what_holds_for_the_sites_does_not_hold_for_the_controller(mesh):
         ({"sites": "shenzhen.yml"}, "ends like the name of a file"),
         ({"domain": ""}, "domain is missing. Write your DNS domain, with -e domain=example.com."),
         ({"domain": "*.example.com"}, "shenzhen: ddns_hostname is"),
+        ({"domain": "example"}, "domain is example, which has no ending"),
         ({"directory": ["a"]}, "directory is ["),
         ({"directory": "a-file"}, "which is a file"),
     ],

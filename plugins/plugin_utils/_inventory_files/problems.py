@@ -13,7 +13,11 @@ from collections.abc import Collection, Iterable
 from ansible_collections.sitelink.tr069.plugins.plugin_utils import _spelling
 from ansible_collections.sitelink.tr069.plugins.plugin_utils._inventory_files.contents import File
 from ansible_collections.sitelink.tr069.plugins.plugin_utils._inventory_files.directories import Directory
-from ansible_collections.sitelink.tr069.plugins.plugin_utils._inventory_files.lists import lists_of_hosts, strays
+from ansible_collections.sitelink.tr069.plugins.plugin_utils._inventory_files.lists import (
+    lists_of_hosts,
+    not_utf8,
+    strays,
+)
 
 
 def problems(
@@ -38,6 +42,10 @@ def problems(
             found += look.problems
         if base in whole:
             found += _misnamed(base)
+    found += not_utf8(paths)
+    for name in sorted(set(hosts) & set(groups)):
+        message = f"{name}: a host and a group have this name, and Ansible takes one for the other. Rename the group."
+        found.append({"file": name, "message": message, "unreadable": False})
     for path, shown in lists_of_hosts(paths):
         found += File(path, shown, known, listing=True).problems
     for path in paths:

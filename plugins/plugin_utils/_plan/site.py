@@ -14,7 +14,7 @@ from ansible_collections.sitelink.tr069.plugins.plugin_utils._plan.variables imp
     CONNECTION,
     Row,
     by_default,
-    by_role_alone,
+    needs_a_value,
     default,
     is_secret,
     known_variables,
@@ -61,7 +61,7 @@ class Site:
         except Exception:  # noqa: BLE001 - an error in a template or a vault; its message may hold a secret
             self.drop(variable, self._unresolved(hostvars, variable))
             return
-        if (given is None or given == "") and not by_role_alone(variable):
+        if (given is None or given == "") and not needs_a_value(variable):
             self._empty[variable] = given
             return
         self._given.add(variable)

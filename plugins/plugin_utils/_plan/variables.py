@@ -174,6 +174,8 @@ ROWS: dict[str, Row] = {
     "ddns_ipv6_interface": _only(names.interface),
     "ddns_networks": _only(networks.underlay_networks),
     "ddns_client_python": _only(text.program),
+    "ddns_ca_file": _only(text.local_file),
+    "ddns_wheel_file": _only(text.local_file),
     "site_agent_python": _only(text.program),
     "watch_command": _only(text.command),
     "watch_interval": _only(numbers.integer(5, 86400)),
@@ -229,9 +231,12 @@ def shared_by(name: str) -> str:
 
 
 @functools.cache
-def by_role_alone(name: str) -> bool:
-    """Whether nothing but its role knows the default of an option."""
-    return not table()[name].planned and "default" not in specs.options().get(name, {"default": None})
+def needs_a_value(name: str) -> bool:
+    """Whether a variable that stands there without a value is a slip: an address that was forgotten, or a default that only a role
+    knows.
+    """
+    lonely = not table()[name].planned and "default" not in specs.options().get(name, {"default": None})
+    return lonely or name == "ansible_host"
 
 
 @functools.cache

@@ -300,3 +300,28 @@ def test_a_list_of_hosts_on_the_command_line_has_no_files(inventory, monkeypatch
     write(inventory / "host_vars" / "nobody.yml", "wireguard_mesh_port: [\n")
     monkeypatch.chdir(inventory)
     assert problems("site-a,site-b,") == []
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (b"\xef\xbb\xbf[sites]\nsite-a\n", "Save it again as UTF-8 without BOM."),
+        ("[sites]\nsite-a  # 深圳\n".encode("gbk"), "is no UTF-8 text."),
+        ("[sites]\nsite-a\n".encode("utf-16"), "is no UTF-8 text."),
+    ],
+)
+@pytest.mark.parametrize("name", ["hosts", "hosts.ini"])
+def test_a_list_that_is_no_yaml_has_an_encoding_too(inventory, data, words, name):
+    write(inventory / name, data)
+    problem = the_problem(inventory / name)
+    assert problem["unreadable"] and words in problem["message"]
+    if b"\0" not in data:
+        assert words in the_problem(inventory)["message"]
+    write(inventory / name, "[sites]\nsite-a  # 深圳\n")
+    assert problems(inventory / name) == []
+
+
+def test_a_group_with_the_name_of_a_host_is_told(inventory):
+    groups = ("all", "ungrouped", "sites", "site-b")
+    [problem] = inventory_files.problems([str(inventory)], HOSTS, groups, known_variables())
+    assert problem["message"].startswith("site-b: a host and a group have this name") and not problem["unreadable"]

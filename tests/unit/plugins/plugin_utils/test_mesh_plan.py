@@ -1265,10 +1265,15 @@ def test_a_port_has_no_zero_before_it_in_the_plan(mesh):
         ("ddns_providers", [{"provider": "he", "name": "Site-A.example.com", "token": "t"}]),
         ("wireguard_mesh_external_endpoint", "127.0.0.1:22000"),
         ("wireguard_mesh_external_endpoint", "255.255.255.255:22000"),
+        ("ansible_host", ""),  # the placeholder was taken out
+        ("ansible_host", None),
         ("ansible_host", "0.0.0.0"),
         ("ansible_host", "root@255.255.255.255"),
         ("wireguard_mesh_lan_subnets", ["10.0.0.0/8"]),
         ("wireguard_mesh_interface", "eth0"),  # the broadband's
+        ("ddns_ca_file", "ca.pem"),
+        ("ddns_ca_file", 5),
+        ("ddns_wheel_file", "ddns.whl"),
         ("ansible_port", "abc"),
         ("ansible_port", 65536),
         ("ansible_become", "perhaps"),
@@ -1291,6 +1296,7 @@ def test_what_would_break_at_the_site_is_told_before(mesh, variable, value):
         ("ddns_endpoint", "https://api.example.com:65535/x"),
         ("ansible_host", "127.0.0.1"),  # the controller, a site too
         ("wireguard_mesh_lan_subnets", ["10.0.0.0/9"]),
+        ("ddns_ca_file", "~/ca.pem"),
         ("ansible_port", "2222"),
     ],
 )
