@@ -234,6 +234,7 @@ def test_what_holds_for_the_sites_does_not_hold_for_the_controller(mesh):
         ({"domain": "example"}, "domain is example, which has no ending"),
         ({"directory": ["a"]}, "directory is ["),
         ({"directory": "a-file"}, "which is a file"),
+        ({"directory": ""}, "which is empty"),
     ],
 )
 def test_answers_that_cannot_be_used_are_told_and_write_nothing(tmp_path, answers, words):
@@ -297,3 +298,27 @@ def test_a_key_is_not_made_where_its_vault_could_not_be_opened(mesh):
     )  # fmt: skip
     assert done.returncode != 0 and "There is no file /nonexistent/password" in done.stdout, done.stdout
     assert digests(mesh) == before
+
+
+@pytest.mark.parametrize(
+    ("path", "text", "words"),
+    [
+        ("hosts", "[sites]\nshenzhen\n", "hosts: there is a file where new_inventory needs a directory"),
+        ("group_vars/all/mesh.yml", "wireguard_mesh_network: 192.168.11.0/33\n", "wireguard_mesh_network is"),
+    ],
+)
+def test_what_is_in_the_way_is_told_before_the_first_file_is_written(tmp_path, path, text, words):
+    (tmp_path / "mesh" / path).parent.mkdir(parents=True)
+    (tmp_path / "mesh" / path).write_text(text)
+    before = digests(tmp_path)
+    done = new_inventory(tmp_path / "mesh", "foshan")
+    assert done.returncode != 0 and words in done.stdout and "filter plugin" not in done.stdout, done.stdout
+    assert digests(tmp_path) == before
+
+
+def test_the_network_is_the_one_that_the_sites_have(mesh):
+    """Wherever the operator has it now."""
+    (mesh / "group_vars" / "all" / "mesh.yml").write_text("---\n")
+    (mesh / "group_vars" / "sites" / "network.yml").write_text("---\nwireguard_mesh_network: 172.30.0.0/24\n")
+    done = add(mesh, "foshan")
+    assert done.returncode == 0 and address_of(mesh, "foshan") == "172.30.0.1", done.stdout

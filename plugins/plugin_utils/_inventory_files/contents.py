@@ -25,6 +25,8 @@ class File:
         """listing: the file is to list hosts. Where it cannot, it may be something else that lies in the directory."""
         self._shown, self._known, self._listing = shown, known, listing
         self.problems: list[dict[str, t.Any]] = []
+        # Our variables in it, each with its line.
+        self.variables: dict[str, int] = {}
         try:
             data = path.read_bytes()
         except OSError as exc:
@@ -50,10 +52,11 @@ class File:
     def _text(self, text: str) -> None:
         if self._shown.endswith(".json") or text.lstrip().startswith("{"):
             try:
-                json.loads(text)
+                given = json.loads(text)
             except ValueError:
                 pass
             else:
+                self.variables = {name: 1 for name in given if name in self._known} if isinstance(given, dict) else {}
                 return
         try:
             node = yaml.compose(text, Loader=LOADER)
@@ -69,6 +72,8 @@ class File:
             self._problem(line, f"holds no lines like `name: value`.{self._hint(text, line)}", unreadable=True)
             return
         self._mapping(node)
+        names = {str(key.value): key.start_mark.line + 1 for key, _ in node.value if isinstance(key, yaml.ScalarNode)}
+        self.variables = {name: line for name, line in names.items() if name in self._known}
         if self._listing and is_list(node):
             for _key, group in node.value:
                 self._group(group)

@@ -28,7 +28,8 @@ class Directory:
         self.problems: list[dict[str, t.Any]] = []
 
     def _problem(self, shown: str, message: str) -> None:
-        self.problems.append({"file": shown, "message": f"{shown}: {message}", "unreadable": False})
+        file = shown.partition(", line ")[0]
+        self.problems.append({"file": file, "message": f"{shown}: {message}", "unreadable": False})
 
     def read(self, strays: bool) -> None:
         entries = sorted(self._path.iterdir()) if self._path.is_dir() else []
@@ -51,10 +52,20 @@ class Directory:
                 self._stray(entry)
 
     def _contents(self, entry: pathlib.Path) -> None:
+        """What Ansible reads of one host or group: a file, or all files of a directory, of which the last one counts."""
+        first: dict[str, str] = {}
         for path in _files(entry):
             shown = path.relative_to(self._path.parent).as_posix()
             if path.suffix in _ENDINGS:
-                self.problems += File(path, shown, self._known).problems
+                file = File(path, shown, self._known)
+                self.problems += file.problems
+                for name, line in file.variables.items():
+                    other = first.setdefault(name, shown)
+                    if other != shown:
+                        self._problem(
+                            f"{shown}, line {line}",
+                            f"{name} stands in {other} already, and only one of the two counts. Take one of them out.",
+                        )
             elif _NEARLY.search(path.name) and not _is_note(path) and self._is_ours(path):
                 self._wrong_ending(path)
 

@@ -14,10 +14,10 @@ from ansible_collections.sitelink.tr069.plugins.plugin_utils._plan.variables imp
     CONNECTION,
     Row,
     by_default,
-    needs_a_value,
     default,
     is_secret,
     known_variables,
+    needs_a_value,
     shared_by,
     table,
 )

@@ -325,3 +325,24 @@ def test_a_group_with_the_name_of_a_host_is_told(inventory):
     groups = ("all", "ungrouped", "sites", "site-b")
     [problem] = inventory_files.problems([str(inventory)], HOSTS, groups, known_variables())
     assert problem["message"].startswith("site-b: a host and a group have this name") and not problem["unreadable"]
+
+
+@pytest.mark.parametrize("name", ["mesh-old.yml", "mesh - 副本.yml", "old/mesh.json"])
+def test_a_copy_that_is_read_beside_its_original_is_told(inventory, name):
+    """As an editor or a file manager makes one; its ending is one that Ansible reads."""
+    text = (
+        '{"wireguard_mesh_network": "192.168.99.0/24"}'
+        if name.endswith("json")
+        else "wireguard_mesh_network: 192.168.99.0/24\nmine: 1\n"
+    )
+    write(inventory / "group_vars" / "all" / name, text)
+    problem = the_problem(inventory)
+    assert "wireguard_mesh_network stands in group_vars/all/" in problem["message"] and ", line " in problem["message"]
+    assert problem["file"].startswith("group_vars/all/") and not problem["unreadable"]
+
+
+def test_files_of_one_site_with_a_variable_each_are_right(inventory):
+    (inventory / B).unlink()
+    write(inventory / "host_vars" / "site-b" / "main.yml", "wireguard_mesh_port: 22001\nmine: 1\n")
+    write(inventory / "host_vars" / "site-b" / "vault.yml", "ddns_token: x\nmine: 2\n")
+    assert problems(inventory) == []
