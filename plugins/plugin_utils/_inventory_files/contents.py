@@ -15,6 +15,7 @@ from ansible_collections.sitelink.tr069.plugins.plugin_utils._plan.variables imp
 from ansible_collections.sitelink.tr069.plugins.plugin_utils._readers.fault import quote
 
 _TEMPLATE = " Put a value with two curly brackets in it into quotes."
+_TAGS = frozenset({"!", "!vault", "!vault-encrypted", "!unsafe"})
 _OCTAL = re.compile(r"[-+]?0[0-7_]+")
 
 
@@ -63,6 +64,7 @@ class File:
         except yaml.YAMLError as exc:
             self._unreadable(text, exc)
             return
+        self._tags(text)
         if node is None or (isinstance(node, yaml.ScalarNode) and node.value in ("", "null", "~")):
             return
         if not isinstance(node, yaml.MappingNode):
@@ -77,6 +79,16 @@ class File:
         if self._listing and is_list(node):
             for _key, group in node.value:
                 self._group(group)
+
+    def _tags(self, text: str) -> None:
+        """Ansible ends at a tag that it does not know, and does not say in which file."""
+        for event in yaml.parse(text, Loader=LOADER):
+            tag = getattr(event, "tag", None)
+            if not tag or tag in _TAGS or tag.startswith("tag:yaml.org,2002:"):
+                continue
+            meant = _spelling.meant(tag, _TAGS)
+            advice = f"Write {meant}" if meant else "Put the text into quotes, or take the tag out"
+            self._problem(event.start_mark.line + 1, f"{tag} is no tag that Ansible knows. {advice}.", unreadable=True)
 
     def _group(self, node: yaml.Node) -> None:
         """A group of a list: Ansible drops the whole list for one of these slips, or the group's hosts."""
@@ -133,6 +145,8 @@ class File:
         code = line.partition(" #")[0]
         if "\t" in line[: len(line) - len(line.lstrip())] or line.startswith("\t"):
             return " It begins with a tab. Write blanks instead."
+        if re.match("[ \t]*[\u00a0\u3000\u200b\ufeff]", line):
+            return " It begins with a blank of another kind (full-width or invisible). Write ordinary blanks."
         if line.startswith("$ANSIBLE_VAULT") or re.fullmatch("[0-9a-f]+", line):
             return " The lines of an encrypted value have to be indented below its name."
         if re.match(r"\s*[\w-]+\s*：", code):
