@@ -28,6 +28,8 @@ class File:
         self.problems: list[dict[str, t.Any]] = []
         # Our variables in it, each with its line.
         self.variables: dict[str, int] = {}
+        # Those beside the hosts of a list, as (host, variable, line).
+        self.beside_hosts: list[tuple[str, str, int]] = []
         try:
             data = path.read_bytes()
         except OSError as exc:
@@ -117,7 +119,10 @@ class File:
                 line, "hosts holds no names with a colon. Write each on a line like `shenzhen:`.", unreadable=True
             )
             return
-        for key, _value in node.value:
+        for key, value in node.value:
+            for name, _value in value.value if isinstance(value, yaml.MappingNode) else ():
+                if str(name.value) in self._known:
+                    self.beside_hosts.append((str(key.value), str(name.value), name.start_mark.line + 1))
             if isinstance(key, yaml.ScalarNode) and key.tag != "tag:yaml.org,2002:str":
                 line = key.start_mark.line + 1
                 self._problem(

@@ -350,3 +350,15 @@ def test_files_of_one_site_with_a_variable_each_are_right(inventory):
     write(inventory / "host_vars" / "site-b" / "main.yml", "wireguard_mesh_port: 22001\nmine: 1\n")
     write(inventory / "host_vars" / "site-b" / "vault.yml", "ddns_token: x\nmine: 2\n")
     assert problems(inventory) == []
+
+
+def test_a_variable_of_a_site_in_the_list_and_in_its_file_is_told(inventory):
+    write(
+        inventory / "hosts.yml",
+        "sites:\n  hosts:\n    site-a:\n    site-b:\n      wireguard_mesh_address: 192.168.11.9\n      ansible_user: me\n    site-c: {}\n",
+    )
+    words = (
+        "hosts.yml, line 5: wireguard_mesh_address of site-b stands in host_vars/site-b.yml too, and only that counts."
+    )
+    assert the_problem(inventory)["message"].startswith(words)
+    assert the_problem(inventory / "hosts.yml")["message"].startswith(words)
