@@ -80,6 +80,13 @@ _value:
       description:
         - Whether every pair of sites has a preshared key. It is derived from the mesh secret, so there must be one.
       type: bool
+    corrected:
+      description:
+        - What the roles have to be given instead of what the inventory says. The default of a variable that stands there without a
+          value, and text without the blanks around it. Each has C(site), C(variable) and C(value); none is a secret.
+      type: list
+      elements: dict
+      sample: [{site: shenzhen, variable: tr069_interface, value: eth1}]
     states:
       description:
         - Every member of the group with its C(wireguard_mesh_state). Of those that are not V(present) nothing else is read.

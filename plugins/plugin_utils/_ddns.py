@@ -28,6 +28,11 @@ PROVIDERS = (
 # What the providers accept on their free plans, in seconds.
 TTLS = {"cloudflare": 60, "alidns": 600}
 
+# Fields of a record that the client itself fills in, in the words of its providers: given twice, it ends with a traceback.
+_OWN_FIELDS = frozenset(
+    {"domain", "value", "record_type", "ttl", "line", "name", "type", "content", "domainname", "rr", "recordid"}
+)
+
 _WITHOUT_ID = frozenset({"cloudflare", "he", "namesilo", "west"})
 _WITHOUT_TOKEN = frozenset({"callback"})
 _WITHOUT_ENDPOINT = frozenset({"callback"})
@@ -216,8 +221,13 @@ class _Entry:
                 self._fault("endpoint", f"must be left out with {name}: ddns_id is its URL.")
             elif not str(entry["endpoint"]).startswith("https://"):
                 self._fault("endpoint", "must begin with https://, or the token could be read on the way.")
-            elif not re.fullmatch(
-                r"https://[A-Za-z0-9][A-Za-z0-9.-]*(:[0-9]{1,5})?(/[!-~]*)?", str(entry["endpoint"]), re.ASCII
+            elif (
+                not re.fullmatch(
+                    r"https://[A-Za-z0-9][A-Za-z0-9.-]*(:0*(?!0)[0-9]{1,5})?(/[!-~]*)?",
+                    str(entry["endpoint"]),
+                    re.ASCII,
+                )
+                or int((re.findall(r"^https://[^/]*:([0-9]+)", str(entry["endpoint"])) or [1])[0]) > 65535
             ):
                 # Not quoted: it may hold a password.
                 self._fault(
@@ -227,6 +237,8 @@ class _Entry:
         if not isinstance(extra, Mapping) or any(not isinstance(key, str) for key in extra):
             self._fault("extra", "must be a mapping of field names to values.")
             extra = {}
+        if own := sorted(key for key in extra if key.casefold() in _OWN_FIELDS):
+            self._fault("extra", f"must not hold {own[0]}: that follows from ddns_hostname, ddns_ttl or ddns_line.")
         if name == "cloudflare":
             if extra.get("proxied"):
                 self._fault("extra", "must not hold proxied: a proxied name does not lead to the underlay.")
@@ -243,9 +255,19 @@ def _ipv6_networks(value: t.Any) -> list[IPNetwork]:
             f"is {quote(value)}, which is not a list of IPv6 networks. Write [2000::/3] if you do not know better."
         )
     try:
-        return [IPNetwork(str(item), version=6) for item in value]
+        found = [IPNetwork(str(item).strip(), version=6) for item in value]
     except (AddrFormatError, ValueError):
         raise Fault(f"is {quote(value)}. Write IPv6 networks, such as [2000::/3].") from None
+    for network in found:
+        if network.ip != network.network:
+            raise Fault(
+                f"holds {network}, which is one address in a network. Write the network itself: {network.cidr}."
+            )
+        if any(network in IPNetwork(special) for special in ("::/8", "fe80::/10", "ff00::/8")) and network.prefixlen:
+            raise Fault(
+                f"holds {network}, of which nothing can be published. Write [2000::/3] if you do not know better."
+            )
+    return found
 
 
 def _is_given(value: t.Any) -> bool:

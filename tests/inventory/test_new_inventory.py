@@ -231,8 +231,10 @@ def test_what_holds_for_the_sites_does_not_hold_for_the_controller(mesh):
         ({"sites": "shenzhen.yml"}, "ends like the name of a file"),
         ({"domain": ""}, "domain is missing. Write your DNS domain, with -e domain=example.com."),
         ({"domain": "*.example.com"}, "shenzhen: ddns_hostname is"),
+        ({"domain": "example"}, "domain is example, which has no ending"),
         ({"directory": ["a"]}, "directory is ["),
         ({"directory": "a-file"}, "which is a file"),
+        ({"directory": ""}, "which is empty"),
     ],
 )
 def test_answers_that_cannot_be_used_are_told_and_write_nothing(tmp_path, answers, words):
@@ -254,3 +256,69 @@ def test_answers_that_are_unambiguous_are_taken(tmp_path, sites, domain):
     for site in ("shenzhen", "foshan"):
         settings = yaml.safe_load((tmp_path / "my-mesh" / "host_vars" / f"{site}.yml").read_text())
         assert settings["ddns_hostname"] == f"{site}.example.net"
+
+
+def filled_in(mesh):
+    """What the operator writes; nobody is reached."""
+    (mesh / "group_vars" / "sites" / "connection.yml").write_text(
+        "---\nansible_connection: local\nansible_python_interpreter: /nonexistent\nddns_token: a-token-of-an-operator\n"
+    )
+    vault = mesh / "group_vars" / "all" / "vault.yml"
+    vault.write_text(f"---\nwireguard_mesh_secret: {secrets(mesh)[1]}\n")
+    for site in ("shenzhen", "guangzhou"):
+        path = mesh / "host_vars" / f"{site}.yml"
+        path.write_text(path.read_text().replace("FILL-ME-IN", f"{site}.example.net"))
+    return mesh
+
+
+@pytest.mark.parametrize(
+    ("playbook", "argv", "line"),
+    [
+        ("remove", [], "wireguard_mesh_state: absent"),
+        ("remove", ["-i", "."], "wireguard_mesh_state: absent"),
+        ("rotate_keys", [], "wireguard_mesh_key_generation: 2"),
+        ("keys", ["-e", "where=vault"], "wireguard_mesh_private_key: !vault |"),
+    ],
+)
+def test_what_a_playbook_writes_stands_in_the_file_of_the_site(mesh, playbook, argv, line):
+    """Each site is listed in hosts/, and host_vars lies beside that."""
+    done = in_directory(
+        filled_in(mesh), "ansible-playbook", f"sitelink.tr069.{playbook}", "-e", "sites=guangzhou", *argv
+    )
+    assert line in (mesh / "host_vars" / "guangzhou.yml").read_text().splitlines(), done.stdout
+    assert line not in (mesh / "host_vars" / "shenzhen.yml").read_text()
+    assert not (mesh / "hosts" / "host_vars").exists()
+
+
+def test_a_key_is_not_made_where_its_vault_could_not_be_opened(mesh):
+    before = digests(filled_in(mesh))
+    done = in_directory(
+        mesh, "ansible-playbook", "sitelink.tr069.keys", "-e", "sites=guangzhou", "-e", "where=vault",
+        "-e", "vault_password_file=/nonexistent/password",
+    )  # fmt: skip
+    assert done.returncode != 0 and "There is no file /nonexistent/password" in done.stdout, done.stdout
+    assert digests(mesh) == before
+
+
+@pytest.mark.parametrize(
+    ("path", "text", "words"),
+    [
+        ("hosts", "[sites]\nshenzhen\n", "hosts: there is a file where new_inventory needs a directory"),
+        ("group_vars/all/mesh.yml", "wireguard_mesh_network: 192.168.11.0/33\n", "wireguard_mesh_network is"),
+    ],
+)
+def test_what_is_in_the_way_is_told_before_the_first_file_is_written(tmp_path, path, text, words):
+    (tmp_path / "mesh" / path).parent.mkdir(parents=True)
+    (tmp_path / "mesh" / path).write_text(text)
+    before = digests(tmp_path)
+    done = new_inventory(tmp_path / "mesh", "foshan")
+    assert done.returncode != 0 and words in done.stdout and "filter plugin" not in done.stdout, done.stdout
+    assert digests(tmp_path) == before
+
+
+def test_the_network_is_the_one_that_the_sites_have(mesh):
+    """Wherever the operator has it now."""
+    (mesh / "group_vars" / "all" / "mesh.yml").write_text("---\n")
+    (mesh / "group_vars" / "sites" / "network.yml").write_text("---\nwireguard_mesh_network: 172.30.0.0/24\n")
+    done = add(mesh, "foshan")
+    assert done.returncode == 0 and address_of(mesh, "foshan") == "172.30.0.1", done.stdout

@@ -58,3 +58,27 @@ def test_the_example_inventory_is_refused_only_for_its_published_secrets(tmp_pat
     assert {variable for _, variable in found} == {"wireguard_mesh_secret", "ddns_token"}, found
     accept = ["-e", '{"wireguard_mesh_accept_published_secrets": true}']
     assert STARTED in inventory.playbook("site", password, *accept).stdout
+
+
+@pytest.mark.parametrize(
+    ("playbook", "argv", "words"),
+    [
+        ("watch", [], "site-b: watch_interval is"),
+        ("clients", [], "No site has a peer in wireguard_mesh_external_peers"),
+        ("doctor", ["-e", "lang=de"], "Write en or zh, or leave it out."),
+        ("status", ["-e", "lang=de"], "Write en or zh, or leave it out."),
+        ("site", ["-e", "wireguard_mesh_interface="], "on the command line (-e). Write"),
+    ],
+)
+def test_other_playbooks_say_what_is_wrong_before_they_do_anything(inventory, tmp_path, playbook, argv, words):
+    if playbook == "watch":
+        inventory.site("site-b", watch_interval="often")
+    done = inventory.playbook(playbook, *argv, PWD=str(tmp_path))
+    assert done.returncode != 0 and words in done.stdout and STARTED not in done.stdout, done.stdout
+    assert not (tmp_path / "clients").exists() and "UNREACHABLE" not in done.stdout
+    assert "/usr/local/sbin/sitelink" not in done.stdout
+
+
+def test_a_serial_without_a_value_is_all_at_once(inventory):
+    """Ansible itself ends with a traceback at one."""
+    assert STARTED in inventory.playbook("site", "-e", "sitelink_serial=").stdout

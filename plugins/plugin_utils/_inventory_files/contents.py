@@ -15,6 +15,7 @@ from ansible_collections.sitelink.tr069.plugins.plugin_utils._plan.variables imp
 from ansible_collections.sitelink.tr069.plugins.plugin_utils._readers.fault import quote
 
 _TEMPLATE = " Put a value with two curly brackets in it into quotes."
+_TAGS = frozenset({"!", "!vault", "!vault-encrypted", "!unsafe"})
 _OCTAL = re.compile(r"[-+]?0[0-7_]+")
 
 
@@ -25,6 +26,10 @@ class File:
         """listing: the file is to list hosts. Where it cannot, it may be something else that lies in the directory."""
         self._shown, self._known, self._listing = shown, known, listing
         self.problems: list[dict[str, t.Any]] = []
+        # Our variables in it, each with its line.
+        self.variables: dict[str, int] = {}
+        # Those beside the hosts of a list, as (host, variable, line).
+        self.beside_hosts: list[tuple[str, str, int]] = []
         try:
             data = path.read_bytes()
         except OSError as exc:
@@ -50,16 +55,18 @@ class File:
     def _text(self, text: str) -> None:
         if self._shown.endswith(".json") or text.lstrip().startswith("{"):
             try:
-                json.loads(text)
+                given = json.loads(text)
             except ValueError:
                 pass
             else:
+                self.variables = {name: 1 for name in given if name in self._known} if isinstance(given, dict) else {}
                 return
         try:
             node = yaml.compose(text, Loader=LOADER)
         except yaml.YAMLError as exc:
             self._unreadable(text, exc)
             return
+        self._tags(text)
         if node is None or (isinstance(node, yaml.ScalarNode) and node.value in ("", "null", "~")):
             return
         if not isinstance(node, yaml.MappingNode):
@@ -69,9 +76,21 @@ class File:
             self._problem(line, f"holds no lines like `name: value`.{self._hint(text, line)}", unreadable=True)
             return
         self._mapping(node)
+        names = {str(key.value): key.start_mark.line + 1 for key, _ in node.value if isinstance(key, yaml.ScalarNode)}
+        self.variables = {name: line for name, line in names.items() if name in self._known}
         if self._listing and is_list(node):
             for _key, group in node.value:
                 self._group(group)
+
+    def _tags(self, text: str) -> None:
+        """Ansible ends at a tag that it does not know, and does not say in which file."""
+        for event in yaml.parse(text, Loader=LOADER):
+            tag = getattr(event, "tag", None)
+            if not tag or tag in _TAGS or tag.startswith("tag:yaml.org,2002:"):
+                continue
+            meant = _spelling.meant(tag, _TAGS)
+            advice = f"Write {meant}" if meant else "Put the text into quotes, or take the tag out"
+            self._problem(event.start_mark.line + 1, f"{tag} is no tag that Ansible knows. {advice}.", unreadable=True)
 
     def _group(self, node: yaml.Node) -> None:
         """A group of a list: Ansible drops the whole list for one of these slips, or the group's hosts."""
@@ -100,7 +119,10 @@ class File:
                 line, "hosts holds no names with a colon. Write each on a line like `shenzhen:`.", unreadable=True
             )
             return
-        for key, _value in node.value:
+        for key, value in node.value:
+            for name, _value in value.value if isinstance(value, yaml.MappingNode) else ():
+                if str(name.value) in self._known:
+                    self.beside_hosts.append((str(key.value), str(name.value), name.start_mark.line + 1))
             if isinstance(key, yaml.ScalarNode) and key.tag != "tag:yaml.org,2002:str":
                 line = key.start_mark.line + 1
                 self._problem(
@@ -128,6 +150,8 @@ class File:
         code = line.partition(" #")[0]
         if "\t" in line[: len(line) - len(line.lstrip())] or line.startswith("\t"):
             return " It begins with a tab. Write blanks instead."
+        if re.match("[ \t]*[\u00a0\u3000\u200b\ufeff]", line):
+            return " It begins with a blank of another kind (full-width or invisible). Write ordinary blanks."
         if line.startswith("$ANSIBLE_VAULT") or re.fullmatch("[0-9a-f]+", line):
             return " The lines of an encrypted value have to be indented below its name."
         if re.match(r"\s*[\w-]+\s*：", code):

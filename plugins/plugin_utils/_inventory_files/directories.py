@@ -26,9 +26,12 @@ class Directory:
         self._path, self._names, self._known, self._hosts = path, names, known, hosts
         self._host = path.name == "host_vars"
         self.problems: list[dict[str, t.Any]] = []
+        # By host or group: our variables, each with the file that has it.
+        self.variables: dict[str, dict[str, str]] = {}
 
     def _problem(self, shown: str, message: str) -> None:
-        self.problems.append({"file": shown, "message": f"{shown}: {message}", "unreadable": False})
+        file = shown.partition(", line ")[0]
+        self.problems.append({"file": file, "message": f"{shown}: {message}", "unreadable": False})
 
     def read(self, strays: bool) -> None:
         entries = sorted(self._path.iterdir()) if self._path.is_dir() else []
@@ -42,7 +45,7 @@ class Directory:
                     "Put all into one of them.",
                 )
             for entry in there[:1]:
-                self._contents(entry)
+                self.variables[name] = self._contents(entry)
         if not strays:
             return
         of_names = {name + ending for name in self._names for ending in _ENDINGS}
@@ -50,13 +53,24 @@ class Directory:
             if entry.name not in of_names:
                 self._stray(entry)
 
-    def _contents(self, entry: pathlib.Path) -> None:
+    def _contents(self, entry: pathlib.Path) -> dict[str, str]:
+        """What Ansible reads of one host or group: a file, or all files of a directory, of which the last one counts."""
+        first: dict[str, str] = {}
         for path in _files(entry):
             shown = path.relative_to(self._path.parent).as_posix()
             if path.suffix in _ENDINGS:
-                self.problems += File(path, shown, self._known).problems
+                file = File(path, shown, self._known)
+                self.problems += file.problems
+                for name, line in file.variables.items():
+                    other = first.setdefault(name, shown)
+                    if other != shown:
+                        self._problem(
+                            f"{shown}, line {line}",
+                            f"{name} stands in {other} already, and only one of the two counts. Take one of them out.",
+                        )
             elif _NEARLY.search(path.name) and not _is_note(path) and self._is_ours(path):
                 self._wrong_ending(path)
+        return first
 
     def _is_ours(self, path: pathlib.Path) -> bool:
         """Whether a file sets a variable of ours."""

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import pathlib
 import re
 import typing as t
@@ -36,6 +37,32 @@ def _members(directory: pathlib.Path) -> Iterator[pathlib.Path]:
             yield from _members(entry)
         else:
             yield entry
+
+
+def not_utf8(paths: list[pathlib.Path]) -> Iterator[dict[str, t.Any]]:
+    """The files that list hosts in the form of INI, and are in no encoding that Ansible reads there."""
+    for path in paths:
+        for file in _members(path) if path.is_dir() else [path]:
+            if file.suffix not in ("", ".ini") or not file.is_file() or os.access(file, os.X_OK):
+                continue
+            shown, data, wrong = (
+                file.relative_to(path).as_posix() if path.is_dir() else path.name,
+                file.read_bytes(),
+                "",
+            )
+            if data.startswith(b"\xef\xbb\xbf"):
+                wrong = "begins with a mark that nobody sees (BOM). Save it again as UTF-8 without BOM."
+            elif not _is_utf8(data) and not (path.is_dir() and b"\0" in data):  # what is no text at all, strays tell
+                wrong = "is no UTF-8 text. Open it in an editor and save it again as UTF-8."
+            if wrong:
+                yield {"file": shown, "message": f"{shown}: {wrong}", "unreadable": True}
+
+
+def _is_utf8(data: bytes) -> bool:
+    try:
+        return "\0" not in data.decode()
+    except UnicodeDecodeError:
+        return False
 
 
 def strays(directory: pathlib.Path) -> Iterator[dict[str, t.Any]]:

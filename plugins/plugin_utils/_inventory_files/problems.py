@@ -13,7 +13,11 @@ from collections.abc import Collection, Iterable
 from ansible_collections.sitelink.tr069.plugins.plugin_utils import _spelling
 from ansible_collections.sitelink.tr069.plugins.plugin_utils._inventory_files.contents import File
 from ansible_collections.sitelink.tr069.plugins.plugin_utils._inventory_files.directories import Directory
-from ansible_collections.sitelink.tr069.plugins.plugin_utils._inventory_files.lists import lists_of_hosts, strays
+from ansible_collections.sitelink.tr069.plugins.plugin_utils._inventory_files.lists import (
+    lists_of_hosts,
+    not_utf8,
+    strays,
+)
 
 
 def problems(
@@ -31,15 +35,27 @@ def problems(
     paths = [pathlib.Path(source) for source in sources if "," not in source or os.path.exists(source)]
     # Where a directory is the inventory, or one that new_inventory made, all of its hosts are known.
     whole = [path for path in paths if path.is_dir()] + [path.parent for path in paths if path.name == "sites.yml"]
+    of_hosts: dict[str, dict[str, str]] = {}
     for base in sorted({path if path.is_dir() else path.parent for path in paths}):
         for kind, names in (("host_vars", {*hosts, "localhost"}), ("group_vars", {*groups, "all", "ungrouped"})):
             look = Directory(base / kind, names, known, hosts)
             look.read(strays=base in whole)
             found += look.problems
+            for name, variables in look.variables.items() if kind == "host_vars" else ():
+                of_hosts.setdefault(name, {}).update(variables)
         if base in whole:
             found += _misnamed(base)
+    found += not_utf8(paths)
+    for name in sorted(set(hosts) & set(groups)):
+        message = f"{name}: a host and a group have this name, and Ansible takes one for the other. Rename the group."
+        found.append({"file": name, "message": message, "unreadable": False})
     for path, shown in lists_of_hosts(paths):
-        found += File(path, shown, known, listing=True).problems
+        file = File(path, shown, known, listing=True)
+        found += file.problems
+        for host, variable, line in file.beside_hosts:
+            if other := of_hosts.get(host, {}).get(variable):
+                message = f"{variable} of {host} stands in {other} too, and only that counts. Take one of the two out."
+                found.append({"file": shown, "message": f"{shown}, line {line}: {message}", "unreadable": False})
     for path in paths:
         if path.is_dir():
             told = {problem["file"].partition("/")[0] for problem in found}  # a misnamed directory, for one

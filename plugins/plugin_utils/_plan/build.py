@@ -77,6 +77,7 @@ def build(site_names: Iterable[str], hostvars: Mapping[str, t.Any], group: str =
         },
         "external_peers": external,
         "inside": [str(item) for item in inside(mesh)],
+        "corrected": _corrected(mesh, hostvars),
         "states": mesh.states,
         "problems": mesh.report.problems(),
         "warnings": sorted(mesh.warnings),
@@ -92,6 +93,21 @@ def _read(site_names: Iterable[str], hostvars: Mapping[str, t.Any], group: str) 
     for name, predicate in unknown.items():
         report.add(name, "wireguard_mesh_state", predicate)
     return Mesh(group, states, [Site(name, hostvars, variables[name], report) for name in names], report)
+
+
+def _corrected(mesh: Mesh, hostvars: Mapping[str, t.Any]) -> list[dict[str, t.Any]]:
+    """What the roles must not read as it stands. Of the other sites as well: what is to go has its name from there."""
+    present = {site.name for site in mesh.sites}
+    others = [
+        Site(name, hostvars, given.of_site(hostvars, name), Report([name]))
+        for name in mesh.states
+        if name not in present
+    ]
+    return [
+        {"site": site.name, "variable": variable, "value": value}
+        for site in sorted([*mesh.sites, *others], key=lambda site: site.name)
+        for variable, value in sorted(site.corrected().items())
+    ]
 
 
 def _public(

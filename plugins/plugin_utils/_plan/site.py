@@ -11,10 +11,14 @@ from ansible_collections.sitelink.tr069.plugins.plugin_utils import _spelling
 from ansible_collections.sitelink.tr069.plugins.plugin_utils._plan.hostvars import plain, templates, way
 from ansible_collections.sitelink.tr069.plugins.plugin_utils._plan.report import Report, shown
 from ansible_collections.sitelink.tr069.plugins.plugin_utils._plan.variables import (
+    CONNECTION,
     Row,
     by_default,
+    default,
     is_secret,
     known_variables,
+    needs_a_value,
+    shared_by,
     table,
 )
 from ansible_collections.sitelink.tr069.plugins.plugin_utils._readers.fault import Fault, quote
@@ -35,6 +39,8 @@ class Site:
         self._values: dict[str, t.Any] = dict(by_default())
         self._faulty: set[str] = set()
         self._given: set[str] = set()
+        self._empty: dict[str, t.Any] = {}
+        self._otherwise: dict[str, t.Any] = {}
         if variables is None:
             variables = {}
             self.fault("hostvars", "cannot be read. Look at: ansible-inventory --host " + shown(name))
@@ -44,7 +50,10 @@ class Site:
         self.way = way(variables)
         for variable in variables:
             if isinstance(variable, str) and variable not in known_variables():
-                self._check_unknown(variable, hostvars)
+                if variable.casefold().startswith("ansible_"):
+                    self._check_connection(variable, variables)
+                else:
+                    self._check_unknown(variable, hostvars)
 
     def _read(self, variable: str, row: Row, hostvars: Mapping[str, t.Any], variables: Mapping[str, t.Any]) -> None:
         try:
@@ -52,13 +61,19 @@ class Site:
         except Exception:  # noqa: BLE001 - an error in a template or a vault; its message may hold a secret
             self.drop(variable, self._unresolved(hostvars, variable))
             return
-        if given is None or given == "":
+        if (given is None or given == "") and not needs_a_value(variable):
+            self._empty[variable] = given
             return
         self._given.add(variable)
         try:
             self._values[variable] = row.read(given)
         except Fault as fault:
             self.drop(variable, str(fault))
+            return
+        if not row.secret:
+            meant = _plainly(given, self._values[variable])
+            if meant != given:
+                self._otherwise[variable] = meant
 
     def _check_unknown(self, variable: str, hostvars: Mapping[str, t.Any]) -> None:
         ours = _spelling.is_ours(variable)
@@ -73,6 +88,17 @@ class Site:
                 variable,
                 "is not known to sitelink.tr069. Correct the name, or leave the line out. All names: docs/en/options.md.",
             )
+
+    def _check_connection(self, variable: str, variables: Mapping[str, t.Any]) -> None:
+        meant = _spelling.meant(variable, CONNECTION, True)
+        if variable in CONNECTION or not meant or meant in variables:
+            return
+        try:
+            fact = isinstance(variables[variable], Mapping)  # of a NIC with such a name
+        except Exception:  # noqa: BLE001 - an error in a template; Ansible does not read it either
+            fact = False
+        if not fact:
+            self.fault(variable, f"is not known to Ansible. Write {meant}, if that is meant.")
 
     def _named(self, hostvars: Mapping[str, t.Any]) -> set[str]:
         """The words of the site's templates: a variable that one names is the operator's own, whatever it looks like."""
@@ -90,6 +116,18 @@ class Site:
             f"has a value{template} that cannot be resolved from this site's own variables. "
             "Name only variables of the inventory in it, and check the vault password."
         )
+
+    def corrected(self) -> dict[str, t.Any]:
+        """What the roles, which read the inventory themselves, have to be given instead of what stands there: the default where a
+        variable is there without a value, and text without the blanks around it.
+        """
+        found = dict(self._otherwise)
+        for variable, given in self._empty.items():
+            shared = shared_by(variable)
+            value = _plain(self.get(shared)) if shared else default(variable)
+            if value is not None and value != given:
+                found[variable] = value
+        return found
 
     def fault(self, variable: str, predicate: str) -> None:
         self._faulty.add(variable)
@@ -110,3 +148,27 @@ class Site:
         """Reports a value, and does not use it any further."""
         self._values.pop(variable, None)
         self.fault(variable, predicate)
+
+
+# What Ansible's own filter takes for true and false, as the roles do.
+_TRUTHS = frozenset({"true", "yes", "on", "1", "false", "no", "off", "0"})
+
+
+def _plainly(given: t.Any, read: t.Any) -> t.Any:
+    """What was given, so that a role and the programs of the site cannot but take it as the plan does."""
+    if isinstance(given, str) and isinstance(read, bool):
+        return given if given.lower() in _TRUTHS else read
+    if isinstance(given, str):
+        text = given.strip()
+        # For nftables 0305 is octal, and wg knows no 0X131.
+        return str(read) if isinstance(read, int) and re.match("0[^x]", text) else text
+    if isinstance(given, list):
+        return [item.strip() if isinstance(item, str) else item for item in given]
+    return given
+
+
+def _plain(value: t.Any) -> t.Any:
+    """A value that was read, without the types of the readers."""
+    if isinstance(value, list):
+        return [str(item) for item in value]
+    return value if value is None or isinstance(value, (int, str)) else str(value)

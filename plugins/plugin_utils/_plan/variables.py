@@ -60,6 +60,8 @@ _priority = numbers.integer(1, 32765)  # 0, 32766 and 32767 are the kernel's own
 
 ROWS: dict[str, Row] = {
     "ansible_host": Row(hosts.connection_address, per_site=True),
+    "ansible_port": _only(numbers.integer(1, 65535), per_site=True),
+    "ansible_become": _only(text.truth),
     # What the playbooks themselves read. Ansible ends with a traceback at a serial that is none.
     "sitelink_serial": _only(text.serial),
     # What several roles need. Their defaults are those of the options that follow from them.
@@ -172,6 +174,8 @@ ROWS: dict[str, Row] = {
     "ddns_ipv6_interface": _only(names.interface),
     "ddns_networks": _only(networks.underlay_networks),
     "ddns_client_python": _only(text.program),
+    "ddns_ca_file": _only(text.local_file),
+    "ddns_wheel_file": _only(text.local_file),
     "site_agent_python": _only(text.program),
     "watch_command": _only(text.command),
     "watch_interval": _only(numbers.integer(5, 86400)),
@@ -195,6 +199,18 @@ def known_variables() -> frozenset[str]:
     return frozenset(table())
 
 
+# Settings of the connection that an operator may write. Facts begin with the same word.
+CONNECTION = frozenset(
+    f"ansible_{name}"
+    for name in (
+        "become", "become_exe", "become_flags", "become_method", "become_pass", "become_password", "become_user", "connection",
+        "host", "password", "pipelining", "port", "private_key_file", "python_interpreter", "remote_tmp", "shell_executable",
+        "shell_type", "ssh_args", "ssh_common_args", "ssh_executable", "ssh_extra_args", "ssh_host", "ssh_pass", "ssh_password",
+        "ssh_pipelining", "ssh_port", "ssh_private_key_file", "ssh_retries", "ssh_timeout", "ssh_user", "timeout", "user",
+    )
+)  # fmt: skip
+
+
 @functools.cache
 def followers() -> Mapping[str, list[str]]:
     """The options that take their value from a shared variable, by its name."""
@@ -203,6 +219,24 @@ def followers() -> Mapping[str, list[str]]:
         if row.follows:
             found.setdefault(row.follows, []).append(name)
     return found
+
+
+# An option that may be another than the shared variable, but is the same where nothing is given.
+_LIKE_SHARED = {"ddns_interface": "tr069_interface", "ddns_networks": "tr069_networks"}
+
+
+def shared_by(name: str) -> str:
+    """The shared variable that an option without a value takes its value from, or nothing."""
+    return _LIKE_SHARED.get(name) or (ROWS[name].follows if name in ROWS else "")
+
+
+@functools.cache
+def needs_a_value(name: str) -> bool:
+    """Whether a variable that stands there without a value is a slip: an address that was forgotten, or a default that only a role
+    knows.
+    """
+    lonely = not table()[name].planned and "default" not in specs.options().get(name, {"default": None})
+    return lonely or name == "ansible_host"
 
 
 @functools.cache

@@ -34,11 +34,14 @@ def _allowed(entry: t.Any) -> dict[str, t.Any]:
     ports = entry.get("ports")
     if not isinstance(ports, (list, tuple)) or not ports:
         raise Fault(f"holds the ports {quote(ports)}. Write a list of them, such as [443] or [8000-8010].")
+    numbers = []
     for port in ports:
         found = _PORTS.fullmatch(str(port)) if not isinstance(port, bool) else None
         bounds = [int(bound) for bound in found.groups() if bound] if found else []
         if not bounds or not 1 <= bounds[0] <= bounds[-1] <= 65535:
             raise Fault(f"holds the port {quote(port)}. Write a number from 1 to 65535, or a range such as 8000-8010.")
+        # For nftables 0443 is octal.
+        numbers.append("-".join(map(str, bounds)))
     sources = entry.get("sources")
     if sources is not None:
         try:
@@ -47,4 +50,4 @@ def _allowed(entry: t.Any) -> dict[str, t.Any]:
             raise Fault(f"has an entry whose sources cannot be used; it {fault}") from None
         if not sources:
             raise Fault("has an entry with empty sources. Leave sources out to let in the whole underlay.")
-    return {"protocol": protocol, "ports": [str(port) for port in ports], "sources": sources}
+    return {"protocol": protocol, "ports": numbers, "sources": sources}

@@ -6,7 +6,13 @@ from __future__ import annotations
 import re
 import typing as t
 
-from ansible_collections.sitelink.tr069.plugins.plugin_utils._readers.addresses import address, ipv6, is_address
+from ansible_collections.sitelink.tr069.plugins.plugin_utils._libraries import IPNetwork
+from ansible_collections.sitelink.tr069.plugins.plugin_utils._readers.addresses import (
+    NOT_A_LAN,
+    address,
+    ipv6,
+    is_address,
+)
 from ansible_collections.sitelink.tr069.plugins.plugin_utils._readers.fault import Fault, quote
 from ansible_collections.sitelink.tr069.plugins.plugin_utils._readers.text import (
     DIGITS,
@@ -85,7 +91,15 @@ def endpoint(value: t.Any) -> dict[str, t.Any]:
     host, colon, port = text.rpartition(":")
     if not colon or not DIGITS.fullmatch(port) or not 1 <= int(port) <= 65535:
         raise Fault(f"is {quote(text)}. Write a name or address and a port, such as home.example.com:22000.")
-    return {"host": endpoint_host(host), "port": int(port)}
+    found = endpoint_host(host)
+    _refuse_nobody(text, found)
+    return {"host": found, "port": int(port)}
+
+
+def _refuse_nobody(text: str, host: str, special: t.Collection[str] = NOT_A_LAN) -> None:
+    """:raises Fault: an address that no other machine has, such as the broadcast address."""
+    if is_address(host) and any(address(host) in network for network in map(IPNetwork, special)):
+        raise Fault(f"is {quote(text)}, which is no other machine's address. Write the site's own.")
 
 
 def connection_address(value: t.Any) -> str:
@@ -96,6 +110,7 @@ def connection_address(value: t.Any) -> str:
     wanted = "the address or name by which Ansible reaches this site over its own network (eth0)"
     text = plain_text(value, wanted)
     user, at, host = text.rpartition("@")
+    _refuse_nobody(text, host, ("0.0.0.0/8", "224.0.0.0/3"))  # 127.0.0.1 may be the controller, a site too
     if is_address(host) or ipv6(host.strip("[]").partition("%")[0]):
         return text
     bare, mark, rest = host.partition(":") if ":" in host else host.partition("/")

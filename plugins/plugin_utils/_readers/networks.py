@@ -49,7 +49,7 @@ def _network(text: str) -> IPNetwork | None:
     base, _slash, length = text.partition("/")
     return (
         or_none(lambda: IPNetwork(text, version=OVERLAY_VERSION))
-        if is_address(base) and DIGITS.fullmatch(length)
+        if is_address(base) and re.fullmatch("0|[1-9][0-9]?", length)  # nftables takes no /08
         else None
     )
 

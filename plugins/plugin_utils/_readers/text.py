@@ -74,6 +74,15 @@ def matching(pattern: str, what: str) -> t.Callable[[t.Any], str]:
 program = matching(r"/[!-~]+", "the absolute path of a program, without blanks, such as /usr/bin/python3")
 
 
+def local_file(value: t.Any) -> str:
+    """The path of a file on the controller. Nobody says from which directory a playbook of a collection would go."""
+    what = "the whole path of the file on this computer, such as /srv/files/ca.pem"
+    text = one_line(plain_text(value, what))
+    if not text.startswith(("/", "~")):
+        raise Fault(f"is {quote(text)}. Write {what}.")
+    return text
+
+
 def choice(*choices: str) -> t.Callable[[t.Any], str]:
     """A reader of one word out of a few."""
     words = " or ".join(choices)

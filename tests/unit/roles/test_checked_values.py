@@ -47,7 +47,10 @@ def rendered(tmp_path_factory):
     (directory / "hosts.ini").write_text(INVENTORY.format(lines="\n".join(lines), python=sys.executable))
     (directory / "play.yml").write_text(PLAY)
     done = subprocess.run(
-        ["ansible-playbook", "-i", directory / "hosts.ini", directory / "play.yml"], text=True, capture_output=True, cwd=ROOT
+        ["ansible-playbook", "-i", directory / "hosts.ini", directory / "play.yml"],
+        text=True,
+        capture_output=True,
+        cwd=ROOT,
     )
     assert done.returncode == 0, done.stdout
     names = ("firewall.nft", "firewall.json", "sysctl.conf")
@@ -63,3 +66,59 @@ def test_a_site_that_says_no_does_not_forward(rendered, site):
     lan = files["firewall.nft"].partition("set lan_ip {")[2].partition("}")[0]
     assert (f"192.168.{number}.0/24" in lan) == forwards
     assert json.loads(files["firewall.json"])["lan_subnets"] == ([f"192.168.{number}.0/24"] if forwards else [])
+
+
+EMPTY_PLAY = f"""
+- hosts: sites
+  gather_facts: false
+  tasks:
+    - ansible.builtin.import_tasks: {ROOT}/roles/wireguard_mesh/tasks/preflight.yml
+
+- hosts: sites
+  gather_facts: false
+  vars_files:
+    - {ROOT}/roles/tr069_firewall/defaults/main.yml
+    - {ROOT}/roles/tr069_firewall/vars/main.yml
+    - {ROOT}/roles/tr069_gateway/defaults/main.yml
+    - {ROOT}/roles/tr069_gateway/vars/main.yml
+  tasks:
+    - ansible.builtin.template:
+        src: {ROOT}/roles/{{{{ item }}}}.j2
+        dest: "{{{{ playbook_dir }}}}/{{{{ inventory_hostname }}}}-{{{{ item | basename }}}}"
+        mode: "0600"
+      loop: [tr069_firewall/templates/firewall.nft, tr069_gateway/templates/gateway.json]
+"""
+EMPTY = """
+tr069_interface:
+tr069_networks: ""
+tr069_table:
+tr069_fwmark:
+tr069_rule_priority:
+tr069_gateway_source:
+tr069_firewall_open_in:
+"""
+
+
+def run(directory, *argv):
+    return subprocess.run(
+        ["ansible-playbook", "-i", directory / "hosts.ini", *argv, directory / "play.yml"],
+        text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd=ROOT,
+    )  # fmt: skip
+
+
+def test_a_variable_without_a_value_is_the_same_as_none(tmp_path):
+    line = "site-a wireguard_mesh_address=192.168.11.1 ddns_hostname=site-a.example.com"
+    (tmp_path / "hosts.ini").write_text(INVENTORY.format(lines=line, python=sys.executable))
+    (tmp_path / "play.yml").write_text(EMPTY_PLAY)
+    files = []
+    for given in ("", EMPTY):
+        (tmp_path / "group_vars").mkdir(exist_ok=True)
+        (tmp_path / "group_vars" / "all.yml").write_text("---\n" + given)
+        done = run(tmp_path)
+        assert done.returncode == 0, done.stdout
+        files.append([(tmp_path / f"site-a-{name}").read_text() for name in ("firewall.nft", "gateway.json")])
+    assert files[0] == files[1] and '"eth1"' in files[0][0]
+    # Nothing in an inventory beats the command line, nor what is read from one.
+    done = run(tmp_path, "-e", "tr069_interface=")
+    assert done.returncode != 0 and "site-a: tr069_interface is" in done.stdout
+    assert "on the command line (-e). Write" in done.stdout.replace("\n", " "), done.stdout

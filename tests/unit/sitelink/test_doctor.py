@@ -189,7 +189,9 @@ def test_nobody_is_asked_for_the_time_over_an_interface_that_is_gone():
     assert doctor.Look.clocks(None, "slt-gone", []) == {}
 
 
-@pytest.mark.parametrize("seen", [{"files_from_the_future": "now 2019"}, {"clocks": {"site-b": 8 * HOUR, "site-c": 8 * HOUR}}])
+@pytest.mark.parametrize(
+    "seen", [{"files_from_the_future": "now 2019"}, {"clocks": {"site-b": 8 * HOUR, "site-c": 8 * HOUR}}]
+)
 def test_a_clock_that_is_behind_explains_handshakes_that_nobody_answers(seen):
     """No clock on the board and no internet: what the site sends looks like a repetition to the others."""
     listen = ({"site-c": GOOD}, "")

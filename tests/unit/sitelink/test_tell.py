@@ -67,7 +67,11 @@ def test_a_hundred_thousand_inputs():
     chance = random.Random(69)
     seeds = [GOOD, tell.build(tell.MOVED)[0], tell.build(tell.QUESTION, ["192.168.11.2"] * 64)[0]]
     seeds.append(tell.build(tell.TOLD, [("192.168.11.2", "10.1.1.1:22000", 5)] * 64)[0])
-    seeds += [tell.build(tell.KEYS, [bytes(range(64))])[0], tell.build(tell.SWITCH, [bytes(32)])[0], tell.build(tell.ASK)[0]]
+    seeds += [
+        tell.build(tell.KEYS, [bytes(range(64))])[0],
+        tell.build(tell.SWITCH, [bytes(32)])[0],
+        tell.build(tell.ASK)[0],
+    ]
     taken = 0
     for number in range(100000):
         data = bytearray(chance.choice(seeds))

@@ -23,7 +23,8 @@ _OTHERS = ("ca_file", "interface", "ipv6_interface", "networks")
 
 
 def check_ddns(mesh: Mesh) -> None:
-    """What is to be published can be, by the site's own account."""
+    """What is to be published can be, by the site's own account, and is no other site's."""
+    owners = {site.get("ddns_hostname"): site.name for site in reversed(mesh.sites) if site.get("ddns_hostname")}
     for site in mesh.sites:
         check_published(site, "ddns_token")
         if site.get("ddns_state") == "absent":
@@ -36,10 +37,22 @@ def check_ddns(mesh: Mesh) -> None:
                 options[key] = "?"
         if not (options["hostname"] or options["ipv6_hostname"] or options["providers"]):
             continue
-        problems = _ddns.settings(options)["problems"]
+        settings = _ddns.settings(options)
         # What could not even be read was told already.
-        for variable, predicate in [problem for problem in problems if not site.is_faulty(problem[0])]:
+        for variable, predicate in [problem for problem in settings["problems"] if not site.is_faulty(problem[0])]:
             site.fault(variable, predicate)
+        _check_owners(site, settings["names"], owners)
+
+
+def _check_owners(site: Site, names: list[dict[str, t.Any]], owners: dict[str, str]) -> None:
+    """Each would put its own address into the record of the other, to and fro."""
+    for name in dict.fromkeys(name["name"] for name in names):
+        owner = owners.setdefault(name, site.name)
+        if owner == site.name or name == site.get("ddns_hostname"):  # the endpoints are looked at for those
+            continue
+        own6 = str(site.get("ddns_ipv6_hostname") or "").strip().lower() == name
+        variable, verb = ("ddns_ipv6_hostname", "is") if own6 else ("ddns_providers", "holds")
+        site.fault(variable, f"{verb} {name}, which {shown(owner)} publishes already. Give each site names of its own.")
 
 
 def check_publish_for(mesh: Mesh) -> None:

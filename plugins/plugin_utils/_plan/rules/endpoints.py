@@ -17,6 +17,7 @@ def endpoints(mesh: Mesh) -> dict[str, dict[str, t.Any] | None]:
     names: dict[str, str] = {}
     owners: dict[tuple[str, int | None], str] = {}
     unknown = []
+    _check_external(mesh)
     for site in mesh.sites:
         name = site.get("ddns_hostname")
         twice = name is not None and names.setdefault(name, site.name) != site.name
@@ -39,6 +40,22 @@ def endpoints(mesh: Mesh) -> dict[str, dict[str, t.Any] | None]:
         found[site.name] = {"host": host or name, "port": port} if host or name else None
     _check_unknown(unknown, mesh)
     return found
+
+
+def _check_external(mesh: Mesh) -> None:
+    """A port of a router leads to one site."""
+    owners: dict[tuple[str, int], str] = {}
+    for site in mesh.sites:
+        endpoint = site.get("wireguard_mesh_external_endpoint")
+        if not endpoint:
+            continue
+        owner = owners.setdefault((endpoint["host"], endpoint["port"]), site.name)
+        if owner != site.name:
+            site.fault(
+                "wireguard_mesh_external_endpoint",
+                f"is {endpoint['host']}:{endpoint['port']}, where {shown(owner)} is already found. Write the address of this site's own "
+                "router, or where the two share one, a port for each.",
+            )
 
 
 def _check_underlay(site: Site, host: str | None, mesh: Mesh) -> None:

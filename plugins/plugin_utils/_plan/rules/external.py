@@ -86,19 +86,39 @@ class _Taken:
         self._addresses6 = {address: name for name, address in addresses6.items()}
         self._lans = [(lan, site.name) for site in mesh.sites for lan in site.get("wireguard_mesh_lan_subnets") or []]
         self._keys = {key: name for name, (_source, key) in keys.items() if key}
+        self._endpoints: dict[tuple[str, int], str] = {}
+        self._names = {name.casefold(): name for name in mesh.states}
         self._free = free_addresses(mesh.overlay, set(self._addresses)) if mesh.overlay else iter(())
 
     def add(self, site: Site, entry: dict[str, t.Any]) -> _Peer:
         """A peer that has not been seen before; what it contradicts is told of the site."""
+        other = self._names.setdefault(entry["name"].casefold(), entry["name"])
         if entry["name"] in self._mesh.states:
             site.fault(
                 _VARIABLE, f"holds {entry['name']}, which is the name of a site. Give the external peer another name."
             )
+        elif other != entry["name"]:
+            site.fault(
+                _VARIABLE,
+                f"holds {entry['name']}, which differs from {shown(other)} only by capital letters. Rename one.",
+            )
+        self._add_endpoint(site, entry)
         self._add_address(site, entry["name"], entry["address"])
         address6 = self._add_address6(site, entry["name"], entry["address"])
         for lan in entry["lan_subnets"]:
             self._add_lan(site, entry["name"], lan)
         return _Peer(entry, [site.name], address6, self._add_key(site, entry))
+
+    def _add_endpoint(self, site: Site, entry: dict[str, t.Any]) -> None:
+        if not entry["endpoint"]:
+            return
+        key = (entry["endpoint"]["host"], entry["endpoint"]["port"])
+        if self._endpoints.setdefault(key, entry["name"]) != entry["name"]:
+            site.fault(
+                _VARIABLE,
+                f"holds {entry['name']} with the endpoint {key[0]}:{key[1]}, where {self._endpoints[key]} is already found. Write "
+                "another for one of the two, or leave it out.",
+            )
 
     def _add_address(self, site: Site, name: str, address: IPAddress) -> None:
         overlay = self._mesh.overlay

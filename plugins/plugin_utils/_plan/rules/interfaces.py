@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from ansible_collections.sitelink.tr069.plugins.plugin_utils._plan.mesh import Mesh
+from ansible_collections.sitelink.tr069.plugins.plugin_utils._plan.rules.exits import uses_exits
 from ansible_collections.sitelink.tr069.plugins.plugin_utils._plan.rules.settings import as_text
 from ansible_collections.sitelink.tr069.plugins.plugin_utils._plan.site import Site
 from ansible_collections.sitelink.tr069.plugins.plugin_utils._plan.variables import followers
@@ -41,6 +42,13 @@ def _check_device(site: Site) -> None:
                 "tr069_interface",
                 f"is {nic}, which is WireGuard's own interface (wireguard_mesh_interface). Write the NIC that is plugged into the "
                 "ONT, such as eth1.",
+            )
+    # Where the uplink is used, it is told of that (rules.exits).
+    uplink = [] if uses_exits(site) or site.get("wireguard_mesh_exit_for") else ["wireguard_mesh_uplink"]
+    for variable in (*uplink, "nic_dhcp_vlan_parent"):
+        if mesh is not None and mesh == site.get(variable):
+            site.fault(
+                "wireguard_mesh_interface", f"is also {variable}, which is a NIC. Write another name, such as wg0."
             )
     for further in site.get("tr069_gateway_further_interfaces") or []:
         if further in (mesh, nic):

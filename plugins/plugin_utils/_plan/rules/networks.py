@@ -54,6 +54,12 @@ def check_lans(mesh: Mesh) -> None:
                     f"holds {lan}, in which the carrier's whole network {underlay} lies (tr069_networks). "
                     "Write the LAN's network only, such as 10.1.2.0/24.",
                 )
+            elif lan in underlay and lan.prefixlen == underlay.prefixlen + 1:
+                site.fault(
+                    "wireguard_mesh_lan_subnets",
+                    f"holds {lan}, which is half of the carrier's network {underlay} (tr069_networks), so that the addresses of other "
+                    "sites lie in it. Write the LAN's network only, such as 10.1.2.0/24.",
+                )
     # Prefixes are nested or apart, so in this order everything that holds one stands on the stack before it.
     lans.sort(key=lambda entry: (entry[0].first, entry[0].prefixlen, entry[1].name))
     stack: list[tuple[IPNetwork, Site]] = []

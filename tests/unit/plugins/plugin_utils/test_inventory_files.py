@@ -47,6 +47,7 @@ def test_a_right_inventory_says_nothing(inventory):
         "wireguard_mesh_port: '022000'\nwireguard_mesh_keepalive: 0\n",
         "base: &base {a: 1}\nmore: &more {b: 1}\nboth: {<<: *base, <<: *more}\n",
         '{\n\t"wireguard_mesh_port": 22000\n}\n',
+        "note: !unsafe '{{ x }}'\nwireguard_mesh_port: !!int '22000'\n",
         "",
         "---\n",
         "# nothing yet\n",
@@ -93,6 +94,9 @@ def test_what_else_lies_there_is_nobodys_slip(inventory, path):
         ("a: 1\nb: [{{ x }}]\n", 2, "into quotes"),
         ("a: {{ x }}/24\nb: 1\n", 1, "into quotes"),
         ("a: !vault |\n$ANSIBLE_VAULT;1.1;AES256\n3230\n", 0, "have to be indented below its name"),
+        ("mine: !valut |\n  $ANSIBLE_VAULT;1.1;AES256\n  3230\n", 1, "Write !vault."),
+        ('a: 1\nwireguard_mesh_port: !int "22000"\n', 2, "!int is no tag that Ansible knows. Put the text into quotes"),
+        ("a:\n\u3000b: 1\n  c: 2\n", 2, "a blank of another kind"),
         ("a: 'x\n", 0, "cannot be read as YAML"),
         ("- a: 1\n", 1, "no lines like `name: value`"),
         ("hello\n", 1, "no lines like `name: value`"),
@@ -300,3 +304,61 @@ def test_a_list_of_hosts_on_the_command_line_has_no_files(inventory, monkeypatch
     write(inventory / "host_vars" / "nobody.yml", "wireguard_mesh_port: [\n")
     monkeypatch.chdir(inventory)
     assert problems("site-a,site-b,") == []
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (b"\xef\xbb\xbf[sites]\nsite-a\n", "Save it again as UTF-8 without BOM."),
+        ("[sites]\nsite-a  # 深圳\n".encode("gbk"), "is no UTF-8 text."),
+        ("[sites]\nsite-a\n".encode("utf-16"), "is no UTF-8 text."),
+    ],
+)
+@pytest.mark.parametrize("name", ["hosts", "hosts.ini"])
+def test_a_list_that_is_no_yaml_has_an_encoding_too(inventory, data, words, name):
+    write(inventory / name, data)
+    problem = the_problem(inventory / name)
+    assert problem["unreadable"] and words in problem["message"]
+    if b"\0" not in data:
+        assert words in the_problem(inventory)["message"]
+    write(inventory / name, "[sites]\nsite-a  # 深圳\n")
+    assert problems(inventory / name) == []
+
+
+def test_a_group_with_the_name_of_a_host_is_told(inventory):
+    groups = ("all", "ungrouped", "sites", "site-b")
+    [problem] = inventory_files.problems([str(inventory)], HOSTS, groups, known_variables())
+    assert problem["message"].startswith("site-b: a host and a group have this name") and not problem["unreadable"]
+
+
+@pytest.mark.parametrize("name", ["mesh-old.yml", "mesh - 副本.yml", "old/mesh.json"])
+def test_a_copy_that_is_read_beside_its_original_is_told(inventory, name):
+    """As an editor or a file manager makes one; its ending is one that Ansible reads."""
+    text = (
+        '{"wireguard_mesh_network": "192.168.99.0/24"}'
+        if name.endswith("json")
+        else "wireguard_mesh_network: 192.168.99.0/24\nmine: 1\n"
+    )
+    write(inventory / "group_vars" / "all" / name, text)
+    problem = the_problem(inventory)
+    assert "wireguard_mesh_network stands in group_vars/all/" in problem["message"] and ", line " in problem["message"]
+    assert problem["file"].startswith("group_vars/all/") and not problem["unreadable"]
+
+
+def test_files_of_one_site_with_a_variable_each_are_right(inventory):
+    (inventory / B).unlink()
+    write(inventory / "host_vars" / "site-b" / "main.yml", "wireguard_mesh_port: 22001\nmine: 1\n")
+    write(inventory / "host_vars" / "site-b" / "vault.yml", "ddns_token: x\nmine: 2\n")
+    assert problems(inventory) == []
+
+
+def test_a_variable_of_a_site_in_the_list_and_in_its_file_is_told(inventory):
+    write(
+        inventory / "hosts.yml",
+        "sites:\n  hosts:\n    site-a:\n    site-b:\n      wireguard_mesh_address: 192.168.11.9\n      ansible_user: me\n    site-c: {}\n",
+    )
+    words = (
+        "hosts.yml, line 5: wireguard_mesh_address of site-b stands in host_vars/site-b.yml too, and only that counts."
+    )
+    assert the_problem(inventory)["message"].startswith(words)
+    assert the_problem(inventory / "hosts.yml")["message"].startswith(words)

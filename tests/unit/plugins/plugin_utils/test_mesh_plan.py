@@ -415,7 +415,7 @@ def test_a_name_that_is_nearly_one_of_ours_is_told(mesh, name, meant):
         "vault_ddns_token",
         "ddns_tokens",
         "watchdog",
-        "ansible_port",
+        "ansible_password",
         "tr069",
         "ddns_ip",
         "ddns_url",
@@ -922,7 +922,10 @@ def test_external_peers(mesh):
         ([{**PHONE, "endpoint": "10.1.2.3"}], "and a port"),
         ([{**ROUTER, "lan_subnets": ["192.168.1.128/25"]}], "overlaps 192.168.1.0/24 (site-a)"),
         ([{**ROUTER, "lan_subnets": ["192.168.11.0/25"]}], "the overlay"),
-        ([ROUTER, {**ROUTER, "name": "other", "address": "192.168.11.102", "lan_subnets": []}], "already has"),
+        (
+            [ROUTER, {**ROUTER, "name": "other", "address": "192.168.11.102", "lan_subnets": [], "endpoint": None}],
+            "already has",
+        ),
         ([ROUTER, {**PHONE, "lan_subnets": ["192.168.40.0/25"]}], "(router)"),
     ],
 )
@@ -1160,3 +1163,191 @@ def test_a_slip_in_any_role_is_told_with_the_rest_of_the_inventory(mesh, variabl
 def test_what_a_role_takes_is_no_slip(mesh, variable, right):
     mesh.spoil("site-b", **{variable: right})
     assert faults(mesh) == []
+
+
+# What the roles read themselves, with the value that they must be given: as it stands they would take it otherwise than the plan.
+@pytest.mark.parametrize(
+    ("variable", "given", "meant"),
+    [
+        ("tr069_interface", None, "eth1"),
+        ("tr069_interface", "", "eth1"),
+        ("tr069_networks", None, ["10.0.0.0/7"]),
+        ("tr069_table", "", 305),
+        ("tr069_fwmark", None, "0x131"),
+        ("wireguard_mesh_interface", None, "wg0"),
+        ("nic_dhcp_state", None, "present"),
+        ("nic_dhcp_mac", None, ""),
+        ("ddns_id", None, ""),
+        ("ddns_networks", None, ["10.0.0.0/7"]),
+        ("tr069_gateway_further_interfaces", None, []),
+        ("wireguard_mesh_interface", "wg1\u00a0", "wg1"),
+        ("nic_dhcp_state", "present ", "present"),
+        ("wireguard_mesh_state", " present", "present"),
+        ("tr069_table", "307\u3000", "307"),
+        ("tr069_networks", ["10.0.0.0/7\r"], ["10.0.0.0/7"]),
+        ("tr069_firewall_networks", ["10.0.0.0/7 "], ["10.0.0.0/7"]),
+        ("nic_dhcp_take_over", "y", True),
+        ("ddns_verify", "off ", False),
+        ("ddns_line", " ", ""),
+        ("tr069_fwmark", "0305", "305"),
+        ("tr069_fwmark", "0X131", "305"),
+        ("tr069_table", "00305", "305"),
+    ],
+)
+def test_what_the_roles_would_read_otherwise_is_corrected(mesh, variable, given, meant):
+    plan = build(mesh.spoil(**{variable: given}))
+    assert plan["problems"] == []
+    assert plan["corrected"] == [{"site": site, "variable": variable, "value": meant} for site in mesh]
+
+
+def test_an_option_without_a_value_follows_the_shared_variable(mesh):
+    mesh.spoil("site-b", tr069_interface="eth5", nic_dhcp_interface=None, ddns_interface="")
+    assert build(mesh)["corrected"] == [
+        {"site": "site-b", "variable": "ddns_interface", "value": "eth5"},
+        {"site": "site-b", "variable": "nic_dhcp_interface", "value": "eth5"},
+    ]
+
+
+def test_what_is_to_go_is_corrected_as_well(mesh):
+    plan = build(mesh.spoil("site-b", wireguard_mesh_state="absent ", tr069_interface=None))
+    assert plan["states"]["site-b"] == "absent" and plan["problems"] == []
+    assert [(item["variable"], item["value"]) for item in plan["corrected"]] == [
+        ("tr069_interface", "eth1"),
+        ("wireguard_mesh_state", "absent"),
+    ]
+
+
+def test_a_right_inventory_is_read_as_it_stands(mesh):
+    mesh.spoil(
+        ddns_id="", tr069_fwmark="0x131", tr069_table="305", nic_dhcp_take_over="yes", tr069_networks=["10.0.0.0/7"]
+    )
+    assert build(mesh)["corrected"] == []
+
+
+def test_a_secret_is_never_among_what_is_corrected(mesh):
+    plan = build(mesh.spoil(wireguard_mesh_secret=f"{SECRET}\n", ddns_token=f" {TOKEN}"))
+    assert plan["problems"] == [] and plan["corrected"] == []
+
+
+def test_an_option_whose_default_only_the_role_knows_needs_a_value(mesh):
+    assert faults(mesh.spoil("site-b", site_agent_python=None)) == [("site-b", "site_agent_python")]
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [("wireguard_mesh_lan_subnets", ["192.168.2.0/024"]), ("tr069_firewall_networks", ["10.0.0.0/07"])],
+)
+def test_a_prefix_length_that_no_other_program_takes_is_refused(mesh, variable, value):
+    assert faults(mesh.spoil("site-b", **{variable: value})) == [("site-b", variable)]
+
+
+def test_a_port_has_no_zero_before_it_in_the_plan(mesh):
+    """To nftables 0443 is 291."""
+    mesh.spoil("site-b", tr069_firewall_allow=[{"protocol": "tcp", "ports": ["0443", "08000-08010", 22]}])
+    plan = build(mesh)
+    assert plan["problems"] == [] and plan["sites"]["site-b"]["firewall_allow"][0]["ports"] == [
+        "443",
+        "8000-8010",
+        "22",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("ddns_extra", {"ttl": 60}),
+        ("ddns_extra", {"Content": "10.1.2.3"}),
+        ("ddns_endpoint", "https://api.example.com:65536"),
+        ("ddns_endpoint", "https://api.example.com:0/"),
+        ("ddns_ipv6_networks", ["2000::1/3"]),
+        ("ddns_ipv6_networks", ["fe80::/10"]),
+        ("ddns_ipv6_hostname", "site-a.example.com"),
+        ("ddns_providers", [{"provider": "he", "name": "Site-A.example.com", "token": "t"}]),
+        ("wireguard_mesh_external_endpoint", "127.0.0.1:22000"),
+        ("wireguard_mesh_external_endpoint", "255.255.255.255:22000"),
+        ("ansible_host", ""),  # the placeholder was taken out
+        ("ansible_host", None),
+        ("ansible_host", "0.0.0.0"),
+        ("ansible_host", "root@255.255.255.255"),
+        ("wireguard_mesh_lan_subnets", ["10.0.0.0/8"]),
+        ("wireguard_mesh_interface", "eth0"),  # the broadband's
+        ("ddns_ca_file", "ca.pem"),
+        ("ddns_ca_file", 5),
+        ("ddns_wheel_file", "ddns.whl"),
+        ("ansible_port", "abc"),
+        ("ansible_port", 65536),
+        ("ansible_become", "perhaps"),
+    ],
+)
+def test_what_would_break_at_the_site_is_told_before(mesh, variable, value):
+    assert faults(mesh.spoil("site-b", **{variable: value})) == [("site-b", variable)]
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("ddns_extra", {"comment": "by sitelink"}),
+        ("ddns_ipv6_hostname", "site-b.example.com"),  # its own, of the other kind
+        (
+            "ddns_providers",
+            [{"provider": "he", "name": "site-b.example.com", "token": "t"}],
+        ),  # in the zone of a second provider
+        ("ddns_ipv6_networks", ["::/0"]),
+        ("ddns_endpoint", "https://api.example.com:65535/x"),
+        ("ansible_host", "127.0.0.1"),  # the controller, a site too
+        ("wireguard_mesh_lan_subnets", ["10.0.0.0/9"]),
+        ("ddns_ca_file", "~/ca.pem"),
+        ("ansible_port", "2222"),
+    ],
+)
+def test_what_works_at_the_site_is_no_slip(mesh, variable, value):
+    assert faults(mesh.spoil("site-b", **{variable: value})) == []
+
+
+def test_a_name_that_two_sites_publish_is_told(mesh):
+    mesh.spoil(ddns_ipv6_hostname="six.example.com")
+    assert faults(mesh) == [("site-b", "ddns_ipv6_hostname"), ("site-c", "ddns_ipv6_hostname")]
+    assert "which site-a publishes already" in build(mesh)["problems"][0]["message"]
+
+
+def test_a_port_of_one_router_leads_to_one_site(mesh):
+    mesh.spoil("site-a", wireguard_mesh_external_endpoint="home.example.com:22000")
+    mesh.spoil("site-b", wireguard_mesh_external_endpoint="Home.example.com:22000")
+    mesh.spoil("site-c", wireguard_mesh_external_endpoint="home.example.com:22001")
+    assert faults(mesh) == [("site-b", "wireguard_mesh_external_endpoint")]
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ({"name": "Router"}, "holds Router, which differs from router only by capital letters"),
+        ({"name": "SITE-A"}, "holds SITE-A, which differs from site-a only by capital letters"),
+        ({"name": "nas", "endpoint": "nas.example.com:22000"}, "where router is already found"),
+    ],
+)
+def test_external_peers_are_apart_from_each_other(mesh, more, words):
+    router = {"name": "router", "address": "192.168.11.120", "endpoint": "nas.example.com:22000"}
+    mesh.spoil(wireguard_mesh_external_peers=[PHONE, router, {"address": "192.168.11.121", **more}])
+    assert words in " ".join(problem["message"] for problem in build(mesh)["problems"])
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("ansible_hsot", "ansible_host"),
+        ("ansible_pyhton_interpreter", "ansible_python_interpreter"),
+        ("ansible_beome", "ansible_become"),
+        ("ansible_ssh_common_arg", "ansible_ssh_common_args"),
+    ],
+)
+def test_a_slip_in_a_setting_of_the_connection_is_told(mesh, name, meant):
+    mesh.spoil("site-b", **{name: "x"})
+    mesh["site-b"].pop(meant, None)
+    assert message(mesh) == f"site-b: {name} is not known to Ansible. Write {meant}, if that is meant."
+
+
+@pytest.mark.parametrize(
+    "name", ["ansible_hostnqn", "ansible_user_id", "ansible_dns", "ansible_ssh_use_tty", "ansible_port1"]
+)
+def test_a_fact_is_nobodys_slip(mesh, name):
+    assert faults(mesh.spoil("site-b", **{name: {"a": 1} if name == "ansible_port1" else "x"})) == []
