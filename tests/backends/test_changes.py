@@ -119,12 +119,22 @@ def test_another_backend_leaves_nothing_of_the_first(world, stack):
     assert "dhclient" not in site.run("ps -eo comm")
 
 
+RENEWAL = 70  # seconds: the lab's leases are of two minutes, and renewed after one
+
+
+def questions(site):
+    """What the site has asked the carrier's DHCP server so far."""
+    return re.findall("DHCP(?:DISCOVER|REQUEST).*", site.log())
+
+
 def give_back(world):
     stop = world.pings()
     checked = world.play("--check", "--diff", nic_dhcp_state="absent")
     world.play(nic_dhcp_state="absent")
     again = world.play(nic_dhcp_state="absent")
-    return {"checked": checked, "again": again, "lost": stop()}
+    lost, asked = stop(), world.each(questions)
+    time.sleep(RENEWAL)  # whoever still holds a lease asks by now
+    return {"checked": checked, "again": again, "lost": lost, "asked": asked}
 
 
 def test_absent_leaves_nothing(world, site):
@@ -135,6 +145,7 @@ def test_absent_leaves_nothing(world, site):
     assert found["etc"] == site.before["etc"]
     assert site.run("find /etc /var/lib/sitelink -name '*nic-eth1*' -o -name '*sitelink-eth1*'") == ""
     if site.manager != "networkmanager":  # which has ideas of its own on NICs that nobody configured
+        assert questions(site) == done["asked"][site.stack]
         assert not [route for route in found["routes4"] if " eth1 " in route]
         assert carrier.addresses(site.name, "eth1") == []
 
