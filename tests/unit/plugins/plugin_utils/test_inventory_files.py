@@ -5,6 +5,7 @@ import pathlib
 import shutil
 
 import pytest
+from ansible import constants
 from ansible_collections.sitelink.tr069.plugins.plugin_utils._inventory_files import problems as inventory_files
 from ansible_collections.sitelink.tr069.plugins.plugin_utils._plan.variables import known_variables
 
@@ -319,8 +320,9 @@ def test_a_list_that_is_no_yaml_has_an_encoding_too(inventory, data, words, name
     write(inventory / name, data)
     problem = the_problem(inventory / name)
     assert problem["unreadable"] and words in problem["message"]
+    passed_over = name.endswith(tuple(constants.INVENTORY_IGNORE_EXTS))  # of a directory; by 2.16 .ini is
     if b"\0" not in data:
-        assert words in the_problem(inventory)["message"]
+        assert problems(inventory) == [] if passed_over else words in the_problem(inventory)["message"]
     write(inventory / name, "[sites]\nsite-a  # 深圳\n")
     assert problems(inventory / name) == []
 
