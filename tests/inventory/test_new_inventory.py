@@ -120,14 +120,7 @@ def test_the_mesh_lacks_only_what_the_operator_must_fill_in(mesh):
         assert f"{site}: ansible_host" in text, text
     assert "ddns_token" in text
 
-    (mesh / "group_vars" / "sites" / "connection.yml").write_text(
-        "---\nansible_connection: local\nansible_python_interpreter: /nonexistent\nddns_token: a-token-of-an-operator\n"
-    )
-    vault = mesh / "group_vars" / "all" / "vault.yml"
-    vault.write_text(f"---\nwireguard_mesh_secret: {secrets(mesh)[1]}\n")
-    for site in ("shenzhen", "guangzhou"):
-        path = mesh / "host_vars" / f"{site}.yml"
-        path.write_text(path.read_text().replace("FILL-ME-IN", f"{site}.example.net"))
+    filled_in(mesh)
     assert "PLAY [Join the sites into one mesh]" in check()
 
 

@@ -45,11 +45,8 @@ def not_utf8(paths: list[pathlib.Path]) -> Iterator[dict[str, t.Any]]:
         for file in _members(path) if path.is_dir() else [path]:
             if file.suffix not in ("", ".ini") or not file.is_file() or os.access(file, os.X_OK):
                 continue
-            shown, data, wrong = (
-                file.relative_to(path).as_posix() if path.is_dir() else path.name,
-                file.read_bytes(),
-                "",
-            )
+            shown = file.relative_to(path).as_posix() if path.is_dir() else path.name
+            data, wrong = file.read_bytes(), ""
             if data.startswith(b"\xef\xbb\xbf"):
                 wrong = "begins with a mark that nobody sees (BOM). Save it again as UTF-8 without BOM."
             elif not _is_utf8(data) and not (path.is_dir() and b"\0" in data):  # what is no text at all, strays tell

@@ -86,7 +86,7 @@ class Site:
         else:
             self.fault(
                 variable,
-                "is not known to sitelink.tr069. Correct the name, or leave the line out. All names: docs/en/options.md.",
+                "is not known to sitelink.tr069. Correct the name, or leave the line out. All names: docs/options.md.",
             )
 
     def _check_connection(self, variable: str, variables: Mapping[str, t.Any]) -> None:

@@ -122,3 +122,13 @@ def test_a_variable_without_a_value_is_the_same_as_none(tmp_path):
     done = run(tmp_path, "-e", "tr069_interface=")
     assert done.returncode != 0 and "site-a: tr069_interface is" in done.stdout
     assert "on the command line (-e). Write" in done.stdout.replace("\n", " "), done.stdout
+
+
+def test_the_check_may_be_left_out(tmp_path):
+    """As in migrate, to undo: nobody has planned a mesh then."""
+    checked = {"ansible.builtin.import_tasks": f"{ROOT}/roles/wireguard_mesh/tasks/preflight.yml", "when": "false"}
+    (tmp_path / "play.yml").write_text(json.dumps([{"hosts": "all", "gather_facts": False, "tasks": [checked]}]))
+    done = subprocess.run(
+        ["ansible-playbook", "-i", "site-x,", tmp_path / "play.yml"], text=True, capture_output=True, cwd=ROOT
+    )
+    assert done.returncode == 0, done.stdout

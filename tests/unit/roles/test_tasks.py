@@ -2,6 +2,7 @@
 """What YAML makes of the words in the roles' and playbooks' tasks."""
 
 import pathlib
+import re
 
 import pytest
 import yaml
@@ -59,3 +60,14 @@ def test_the_nic_is_closed_before_it_is_up_and_dns_holds_up_nobodys_mesh():
     roles = [each["ansible.builtin.import_role"] for each in tasks if "ansible.builtin.import_role" in each]
     order = [each["name"].removeprefix("sitelink.tr069.") for each in roles]
     assert order == ["tr069_firewall", "nic_dhcp", "tr069_gateway", "wireguard_mesh", "ddns"]
+
+
+def test_every_page_that_a_message_names_is_there():
+    texts = [
+        path
+        for top in ("plugins", "roles", "playbooks")
+        for path in (ROOT / top).rglob("*")
+        if path.suffix in (".py", ".yml", ".j2")
+    ]
+    named = {page for path in texts for page in re.findall(r"\bdocs/[\w./-]+[.]md", path.read_text())}
+    assert named and [page for page in named if not (ROOT / page).exists()] == []
