@@ -50,8 +50,10 @@ def net(tmp_path):
     site, peer = Namespace(tmp_path / "site"), Namespace(tmp_path / "peer")
     connect(site, "eth1", peer, "eth1")
     site.sh(f"ip addr add {OWN}/20 dev eth1; ip route add 10.0.0.0/7 dev eth1 onlink via 10.23.64.1")
-    peer.sh(f"ip addr add 10.23.64.1/20 dev eth1; ip addr add {PEER}/32 dev eth1; nft 'table inet quiet {{ chain out {{"
-            " type filter hook output priority 0; meta l4proto icmp drop; }; }'")
+    peer.sh(
+        f"ip addr add 10.23.64.1/20 dev eth1; ip addr add {PEER}/32 dev eth1; nft 'table inet quiet {{ chain out {{"
+        " type filter hook output priority 0; meta l4proto icmp drop; }; }'"
+    )
     site.sh(f"nft -f {tmp_path}/site-a.nft; {COUNT}")
     yield site, peer, tmp_path / "site-a.nft"
     for each in (site, peer):
