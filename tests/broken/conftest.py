@@ -82,7 +82,10 @@ class Site:
         )
         # A system that was installed anew gets another address, as long as the lease of the old one lasts.
         leased = re.search(r"local (\S+) dev eth1 table local", said)
-        return json.loads(re.sub(rf"\b{re.escape(leased.group(1))}\b", "LEASED", said) if leased else said)
+        found = json.loads(re.sub(rf"\b{re.escape(leased.group(1))}\b", "LEASED", said) if leased else said)
+        for name in ("routes", "addresses"):  # whose order was that of the addresses of this system
+            found[name].sort()
+        return found
 
     def settled(self):
         """The same once nothing is under way any more: the name is published, and no fault is left."""

@@ -66,9 +66,9 @@ print(
             "told": {path: record(path) for path in sorted(glob.glob("/run/sitelink*/loaded*.json"))},
             "service": said("/usr/local/sbin/sitelink", "service", "--dry-run", *UNITS, DDNS),
             "rules": said("ip", "rule"),
-            "routes": sorted(said("ip", "route", "show", "table", "all")),
+            "routes": said("ip", "route", "show", "table", "all"),
             "link": re.findall(r"mtu \d+", " ".join(said("ip", "link", "show", "wg0"))),
-            "addresses": sorted(said("ip", "-o", "address", "show", "wg0")),
+            "addresses": said("ip", "-o", "address", "show", "wg0"),
             "tables": {
                 name: said("nft", "-s", "list", "table", "inet", name)
                 for name in ("sitelink_eth1", "sitelink_eth1_held")
