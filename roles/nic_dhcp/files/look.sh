@@ -8,17 +8,18 @@
 #   elsewhere FILE HOW        says something of the NIC and is not ours; HOW is alone (of nothing else) or shared
 LC_ALL=C
 export LC_ALL
+root= # of tests
 tab=$(printf '\t')
 say() { printf '%s\t%s\n' "$1" "$2"; }
 has() { command -v "$1" >/dev/null 2>&1; }
 PATH=$PATH:/usr/sbin:/sbin
 
-for directory in /sys/class/net/*; do
+for directory in "$root"/sys/class/net/*; do
   [ ! -e "$directory/ifindex" ] || say nic "${directory##*/}"
 done
 for nic in "$@"; do
-  [ ! -e "/sys/class/net/$nic/master" ] || say port "$nic$tab$(basename "$(readlink "/sys/class/net/$nic/master")")"
-  ! grep -qs '^DEVTYPE=vlan$' "/sys/class/net/$nic/uevent" || say vlan "$nic"
+  [ ! -e "$root/sys/class/net/$nic/master" ] || say port "$nic$tab$(basename "$(readlink "$root/sys/class/net/$nic/master")")"
+  ! grep -qs '^DEVTYPE=vlan$' "$root/sys/class/net/$nic/uevent" || say vlan "$nic"
 done
 
 # The one that is used (192.0.2.0/24: RFC 5737). An installer that configured all NICs has given ours a second one, as good.
@@ -42,23 +43,89 @@ if [ -n "$from" ]; then
   say came "$came"
 fi
 
+# ---- what ifupdown reads, see interfaces(5)
+# A file with lines that end in a backslash made whole. (mawk 1.3.3 of Ubuntu 18.04 knows no [[:space:]].)
+joined() {
+  awk '{ while ($0 !~ /^[ \t]*#/ && sub(/\\$/, "") && (getline more) > 0) $0 = $0 more; print }' "$1"
+}
+# One "file PATH" for each file that is read from this one on, and one "from PATTERN" for each pattern of names; names that
+# source-directory passes over are in no pattern.
+walk() {
+  [ -f "$1" ] && [ "$2" -lt 9 ] || return 0
+  printf 'file %s\n' "$1"
+  joined "$1" | sed -n "s/^[ $tab]*\(source\(-dir\(ectory\)\{0,1\}\)\{0,1\}[ $tab]\)/\1/p" | while read -r kind patterns; do
+    set -f
+    for pattern in $patterns; do
+      case $pattern in /*) pattern=$root$pattern ;; *) pattern=${1%/*}/$pattern ;; esac
+      [ "$kind" = source ] || pattern=${pattern%/}'/*'
+      printf 'from %s\n' "$pattern"
+      set +f
+      for file in $pattern; do
+        case $kind:${file##*/} in source:* | *:*[!A-Za-z0-9_-]*) [ "$kind" = source ] || continue ;; esac
+        walk "$file" $(($2 + 1))
+      done
+    done
+  done
+}
+# Does this file of ifupdown say something of the NIC? alone, shared, or nothing.
+stanzas() {
+  joined "$1" | awk -v nic="$2" -v main="$3" '
+    function like(glob) {
+      gsub(/[.+$(){}|]/, "[&]", glob); gsub(/\*/, ".*", glob); gsub(/[?]/, ".", glob)
+      return nic ~ ("^(" glob ")$")
+    }
+    # One of its names, such as eth1:0; eth1=home and /eth*=home bring it up as something else.
+    function mine(name) {
+      if (index(name, "=")) {
+        sub(/=.*/, "", name)
+        return name == nic || (name ~ /^\// && like(substr(name, 2)))
+      }
+      sub(/:.*/, "", name)
+      return name == nic
+    }
+    /^[ \t]*(#|$)/ { next }
+    $1 ~ /^(source|source-dir|source-directory|template|rename)$/ { others = 1 }
+    $1 == "iface" {
+      if (mine($2)) hit = 1; else others = 1
+      for (i = 3; i < NF; i++) if ($i == "inherits" && $(i + 1) == nic) hit = 1
+    }
+    $1 == "auto" || $1 ~ /^allow-/ { for (i = 2; i <= NF; i++) if (mine($i)) hit = 1; else others = 1 }
+    $1 == "mapping" { for (i = 2; i <= NF; i++) { if ($i == nic || like($i)) hit = 1; if ($i != nic) others = 1 } }
+    $1 ~ /^(bridge[-_]ports|bond[-_]slaves|slaves|ovs_ports|ovs_bonds)$/ {
+      for (i = 2; i <= NF; i++) if ($i == nic || ($i == "all" && $1 ~ /^bridge/ && nic ~ /^(eth|en)/)) hit = others = 1
+    }
+    END { if (hit) print (others || main) ? "shared" : "alone" }'
+}
+interfaces=$(walk "$root/etc/network/interfaces" 0)
+# Is the file of ours one that is read? The role makes it without the dots of the NIC.
+reads_ours() {
+  ours_is=$root/etc/network/interfaces.d/sitelink-$(printf '%s' "$1" | tr . -)
+  printf '%s\n' "$interfaces" | sed -n 's/^from //p' | {
+    while read -r pattern; do
+      # shellcheck disable=SC2254
+      case $ours_is in $pattern) return 0 ;; esac
+    done
+    return 1
+  }
+}
+
 # ---- what is there
 networkd=
 systemctl --quiet is-active systemd-networkd 2>/dev/null && networkd=yes
 manager=
 [ "$(nmcli -t -f RUNNING general 2>/dev/null)" = running ] && manager=yes
-scripts=/etc/sysconfig/network-scripts
+scripts=$root/etc/sysconfig/network-scripts
 present=
 add() { present="$present $1"; say present "$1"; }
 [ -n "$networkd" ] && has netplan && add netplan
 [ -n "$networkd" ] && add networkd
 [ -n "$manager" ] && add networkmanager
-for plugin in /usr/lib*/NetworkManager/*/libnm-settings-plugin-ifcfg-rh.so \
-  /usr/lib/*/NetworkManager/*/libnm-settings-plugin-ifcfg-rh.so; do
+for plugin in "$root"/usr/lib*/NetworkManager/*/libnm-settings-plugin-ifcfg-rh.so \
+  "$root"/usr/lib/*/NetworkManager/*/libnm-settings-plugin-ifcfg-rh.so; do
   [ -n "$manager" ] && [ -e "$plugin" ] && { add networkmanager-ifcfg; break; }
 done
-# Debian's: Red Hat has another ifup. Without that line the file of ours would not be read.
-if has ifquery && grep -Eq '^[[:space:]]*source(-directory)?[[:space:]]+(/etc/network/)?interfaces[.]d' /etc/network/interfaces; then
+# Debian's: Red Hat has another ifup.
+if has ifquery && reads_ours "$1"; then
   has dhclient && add ifupdown-dhclient
   has dhcpcd && add ifupdown-dhcpcd
 fi
@@ -67,7 +134,7 @@ fi
 # ---- what configures the NIC that the site is reached by
 auto() {
   for nic in $came $first; do
-    file=$(sed -n 's/^NETWORK_FILE=//p' "/run/systemd/netif/links/$(cat "/sys/class/net/$nic/ifindex")" 2>/dev/null)
+    file=$(sed -n 's/^NETWORK_FILE=//p' "$root/run/systemd/netif/links/$(cat "$root/sys/class/net/$nic/ifindex")" 2>/dev/null)
     case $file in
       */10-netplan-*) echo netplan; return ;;
       ?*) echo networkd; return ;;
@@ -92,10 +159,10 @@ chosen=$(auto)
 
 # ---- what else configures ours
 ours() { case $1 in *sitelink-*) return 0 ;; esac; head -n 3 "$1" | grep -q 'sitelink\.tr069'; }
-found() { ours "$1" || say elsewhere "$1$tab$2"; }
+found() { ours "$1" || say elsewhere "${1#"$root"}$tab$2"; }
 for nic in "$@"; do
   word=$(printf '%s' "$nic" | sed 's/[.]/[.]/g')
-  for file in /etc/netplan/*.yaml; do
+  for file in "$root"/etc/netplan/*.yaml; do
     grep -Eqs "^[[:space:]]*[\"']?${word}[\"']?[[:space:]]*:" "$file" || continue
     # Alone: one kind of interfaces, and one key at the depth of this one.
     how=$(awk -v name="$word" '
@@ -107,20 +174,18 @@ for nic in "$@"; do
             print (kinds == 1 && same == 1) ? "alone" : "shared" }' "$file")
     found "$file" "$how"
   done
-  for file in /etc/systemd/network/*.network; do
+  for file in "$root"/etc/systemd/network/*.network; do
     sed -n 's/^Name=//p' "$file" 2>/dev/null | tr ' ' '\n' | grep -Fqx "$nic" || continue
     [ "$(sed -n 's/^Name=//p' "$file")" = "$nic" ] && how=alone || how=shared
     found "$file" "$how"
   done
-  for file in /etc/network/interfaces /etc/network/interfaces.d/*; do
-    [ -f "$file" ] || continue
-    grep -Eq "^[[:space:]]*(auto|allow-[a-z]+|iface|mapping)[[:space:]](.*[[:space:]])?$word([[:space:]]|\$)" "$file" || continue
-    how=alone
-    [ "$file" = /etc/network/interfaces ] && how=shared
-    sed -En 's/^[[:space:]]*iface[[:space:]]+([^[:space:]]+).*/\1/p' "$file" | grep -Fvqx "$nic" && how=shared
-    found "$file" "$how"
+  printf '%s\n' "$interfaces" | sed -n 's/^file //p' | awk '!seen[$0]++' | while read -r file; do
+    main=
+    [ "$file" != "$root/etc/network/interfaces" ] || main=yes
+    how=$(stanzas "$file" "$nic" "$main")
+    [ -z "$how" ] || found "$file" "$how"
   done
-  for file in /etc/NetworkManager/system-connections/*; do
+  for file in "$root"/etc/NetworkManager/system-connections/*; do
     [ -f "$file" ] && grep -Fqx "interface-name=$nic" "$file" && found "$file" alone
   done
   for file in "$scripts"/ifcfg-*; do
@@ -132,7 +197,7 @@ for nic in "$@"; do
   done
 done
 # The files that all NICs share there.
-for file in /etc/dhcp/dhclient-enter-hooks /etc/dhcp/dhclient-exit-hooks; do
+for file in "$root"/etc/dhcp/dhclient-enter-hooks "$root"/etc/dhcp/dhclient-exit-hooks; do
   [ -x "$scripts/ifup-eth" ] && [ -e "$file" ] && found "$file" shared
 done
 exit 0
