@@ -6,6 +6,8 @@
 #   default NIC, came NIC     what carries the default route, another one than ours where several do; and what Ansible came in by
 #   present BACKEND           could configure the NIC; auto BACKEND: configures the site's other NIC now
 #   elsewhere FILE HOW        says something of the NIC and is not ours; HOW is alone (of nothing else) or shared
+#   also WHO NIC WHAT         is running, and would configure the NIC beside ours, or keeps it from the backend: networkd FILE,
+#                             networkmanager STATE, unmanaged FILE, dhcpcd FILE, connman FILE, wicked FILE
 LC_ALL=C
 export LC_ALL
 root= # of tests
@@ -110,8 +112,9 @@ reads_ours() {
 }
 
 # ---- what is there
+runs() { systemctl --quiet is-active "$1" 2>/dev/null; }
 networkd=
-systemctl --quiet is-active systemd-networkd 2>/dev/null && networkd=yes
+runs systemd-networkd && networkd=yes
 manager=
 [ "$(nmcli -t -f RUNNING general 2>/dev/null)" = running ] && manager=yes
 scripts=$root/etc/sysconfig/network-scripts
@@ -132,15 +135,16 @@ fi
 [ -x "$scripts/ifup-eth" ] && has dhclient && add network-scripts
 
 # ---- what configures the NIC that the site is reached by
+networkd_says() { sed -n "s/^$2=//p" "$root/run/systemd/netif/links/$(cat "$root/sys/class/net/$1/ifindex" 2>/dev/null)" 2>/dev/null; }
 auto() {
   for nic in $came $first; do
-    file=$(sed -n 's/^NETWORK_FILE=//p' "$root/run/systemd/netif/links/$(cat "$root/sys/class/net/$nic/ifindex")" 2>/dev/null)
+    file=$(networkd_says "$nic" NETWORK_FILE)
     case $file in
       */10-netplan-*) echo netplan; return ;;
       ?*) echo networkd; return ;;
     esac
     if [ -n "$manager" ] && nmcli -t -f DEVICE,STATE device | grep -Fqx "$nic:connected"; then
-      case $(nmcli -t -f DEVICE,FILENAME connection show --active | sed -n "s|^$nic:||p") in
+      case $(nmcli -t -f DEVICE,FILENAME connection show --active | sed -n "s|^$nic:|$root|p") in
         "$scripts"/*) echo networkmanager-ifcfg ;;
         *) echo networkmanager ;;
       esac
@@ -160,6 +164,17 @@ chosen=$(auto)
 # ---- what else configures ours
 ours() { case $1 in *sitelink-*) return 0 ;; esac; head -n 3 "$1" | grep -q 'sitelink\.tr069'; }
 found() { ours "$1" || say elsewhere "${1#"$root"}$tab$2"; }
+# Is a profile of NetworkManager, read from stdin, for this NIC? One for any NIC, or for a pattern of names, comes behind ours.
+profile() {
+  awk -v nic="$1" -v mac="$2" '
+    { sub(/^[ \t]+/, ""); sub(/[ \t\r]+$/, "") }
+    /^\[/ { section = $0; next }
+    /^[#;]/ || !index($0, "=") { next }
+    { key = $0; sub(/[ \t]*=.*/, "", key); value = $0; sub(/^[^=]*=[ \t]*/, "", value) }
+    key == "interface-name" { sub(/[;,]$/, "", value); named = 1; if (value == nic) found = 1 }
+    key == "mac-address" && section ~ /^\[(802-3-)?ethernet\]$/ && mac != "" && tolower(value) == mac { by_mac = 1 }
+    END { exit !(found || (by_mac && !named)) }'
+}
 for nic in "$@"; do
   word=$(printf '%s' "$nic" | sed 's/[.]/[.]/g')
   for file in "$root"/etc/netplan/*.yaml; do
@@ -186,7 +201,8 @@ for nic in "$@"; do
     [ -z "$how" ] || found "$file" "$how"
   done
   for file in "$root"/etc/NetworkManager/system-connections/*; do
-    [ -f "$file" ] && grep -Fqx "interface-name=$nic" "$file" && found "$file" alone
+    case $file in *~ | *.bak | *.orig | *.rpmsave | *.rpmnew) continue ;; esac
+    [ -f "$file" ] && profile "$nic" "$(cat "$root/sys/class/net/$nic/address" 2>/dev/null)" < "$file" && found "$file" alone
   done
   for file in "$scripts"/ifcfg-*; do
     case $file in *.bak | *~ | *.rpmsave | *.rpmnew | *.orig) continue ;; esac
@@ -195,6 +211,76 @@ for nic in "$@"; do
       found "$file" alone
     fi
   done
+done
+# ---- who else would configure ours, asked of those that run
+also() { say also "$1$tab$2$tab${3#"$root"}"; }
+# Does unmanaged-devices= of NetworkManager's configuration, read from stdin, hold the NIC? Nothing overrules that key. What this does not
+# know of does not count, and an exception of which it does not know does.
+held() {
+  awk -v nic="$1" -v mac="$2" '
+    function like(glob) {
+      gsub(/[.+$(){}|]/, "[&]", glob); gsub(/\*/, ".*", glob); gsub(/[?]/, ".", glob)
+      return nic ~ ("^(" glob ")$")
+    }
+    function is(one, unknown) {
+      if (one == "*") return 1
+      if (sub(/^interface-name:/, "", one)) { if (sub(/^=/, "", one)) return one == nic; sub(/^~/, "", one); return like(one) }
+      if (one ~ /^type:/) return one == "type:ethernet"
+      sub(/^mac:/, "", one)
+      if (one ~ /^[0-9a-fA-F][0-9a-fA-F]:/) return tolower(one) == mac
+      return unknown
+    }
+    /^[ \t]*\[/ { section = $0; gsub(/[ \t]/, "", section) }
+    section == "[keyfile]" && /^[ \t]*unmanaged-devices[ \t]*[+]?=/ {
+      more = $0 ~ /[+]=/
+      sub(/^[^=]*=/, ""); gsub(/[ \t]/, "")
+      all = more ? all ";" $0 : $0
+    }
+    END {
+      count = split(all, specs, /[;,]/)
+      for (i = 1; i <= count; i++) {
+        if (specs[i] == "") continue
+        if (sub(/^except:/, "", specs[i])) { if (is(specs[i], 1)) excepted = 1 }
+        else if (is(specs[i], 0)) found = 1
+      }
+      exit !(found && !excepted)
+    }'
+}
+for nic in "$@"; do
+  mac=$(cat "$root/sys/class/net/$nic/address" 2>/dev/null)
+  file=$(networkd_says "$nic" NETWORK_FILE)
+  case $(networkd_says "$nic" ADMIN_STATE):$file in
+    unmanaged:* | *: | *sitelink-*) ;;
+    *) [ -z "$networkd" ] || also networkd "$nic" "$file" ;;
+  esac
+  if [ -n "$manager" ] && [ ! -e "$root/etc/NetworkManager/conf.d/60-sitelink-$nic.conf" ]; then
+    state=$(nmcli -t -f DEVICE,STATE device | sed -n "s/^$(printf '%s' "$nic" | sed 's/[.]/[.]/g')://p")
+    # What was configured before it came is shown as connected (externally), and left alone.
+    case $state in '' | unmanaged* | *externally*) ;; *) also networkmanager "$nic" "$state" ;; esac
+  fi
+  if [ -n "$manager" ] && NetworkManager --print-config 2>/dev/null | held "$nic" "$mac"; then
+    by=/etc/NetworkManager/NetworkManager.conf
+    for file in "$root"/usr/lib/NetworkManager/conf.d/*.conf "$root"/run/NetworkManager/conf.d/*.conf \
+      "$root"/etc/NetworkManager/NetworkManager.conf "$root"/etc/NetworkManager/conf.d/*.conf; do
+      [ -f "$file" ] && held "$nic" "$mac" < "$file" && by=$file
+    done
+    also unmanaged "$nic" "$by"
+  fi
+  # dhcpcd as a service takes all NICs, as Raspberry Pi OS had it until 2023; for one or some NICs it has another unit.
+  if runs dhcpcd || runs dhcpcd5; then
+    sed 's/#.*//; s/,/ /g' "$root/etc/dhcpcd.conf" 2>/dev/null | awk -v nic="$nic" '
+      function like(glob) { gsub(/[.+$(){}|]/, "[&]", glob); gsub(/\*/, ".*", glob); gsub(/[?]/, ".", glob); return nic ~ ("^(" glob ")$") }
+      $1 == "interface" || $1 == "ssid" || $1 == "profile" { exit }
+      $1 == "denyinterfaces" { for (i = 2; i <= NF; i++) if (like($i)) denied = 1 }
+      $1 == "allowinterfaces" { some = 1; for (i = 2; i <= NF; i++) if (like($i)) allowed = 1 }
+      END { exit denied || (some && !allowed) }' &&
+      also dhcpcd "$nic" /etc/dhcpcd.conf
+  fi
+  if runs connman; then
+    sed -n 's/^[ \t]*NetworkInterfaceBlacklist[ \t]*=//p' "$root/etc/connman/main.conf" 2>/dev/null | tr -d ' \t' | tr , '\n' |
+      awk -v nic="$nic" '$0 != "" && index(nic, $0) == 1 { left = 1 } END { exit left }' && also connman "$nic" /etc/connman/main.conf
+  fi
+  [ ! -e "$root/etc/sysconfig/network/ifcfg-$nic" ] || ! runs wickedd || also wicked "$nic" "/etc/sysconfig/network/ifcfg-$nic"
 done
 # The files that all NICs share there.
 for file in "$root"/etc/dhcp/dhclient-enter-hooks "$root"/etc/dhcp/dhclient-exit-hooks; do
