@@ -175,23 +175,51 @@ profile() {
     key == "mac-address" && section ~ /^\[(802-3-)?ethernet\]$/ && mac != "" && tolower(value) == mac { by_mac = 1 }
     END { exit !(found || (by_mac && !named)) }'
 }
+# Is an ifcfg file, read from stdin, for this NIC: by its name, its MAC address, or as another of its addresses?
+device() {
+  awk -v nic="$1" -v mac="$2" '
+    { sub(/^[ \t]+/, ""); sub(/[ \t\r]+(#.*)?$/, "") }
+    !/^[A-Z_]+=/ { next }
+    { key = $0; sub(/=.*/, "", key); value = $0; sub(/^[^=]*=/, "", value); gsub(/["\047]/, "", value); of[key] = value }
+    END {
+      name = of["DEVICE"]; sub(/:.*/, "", name)
+      exit !(name == nic || (name == "" && mac != "" && tolower(of["HWADDR"]) == mac))
+    }'
+}
+# How a file of netplan, read from stdin, says something of the NIC: alone (one kind of interfaces, and one key at the depth of this one),
+# shared, or nothing. A definition that matches by pattern, MAC address or driver has no word here: those that run are asked what they
+# made of it.
+definition() {
+  awk -v nic="$1" '
+    BEGIN { name = nic; gsub(/[.]/, "[.]", name); word = "[\"\047]?" name "[\"\047]?[ \t]*" }
+    { sub(/^[ \t]*#.*/, ""); sub(/[ \t]#.*/, ""); sub(/\r$/, "") }
+    /^[ \t]*$/ { next }
+    /^[ \t]*(ethernets|wifis|modems|bonds|bridges|vlans|tunnels|vrfs|dummy-devices|openvswitch)[ \t]*:/ { kinds++ }
+    { match($0, /^[ \t]*/); depth[NR] = RLENGTH; key[NR] = ($0 ~ /^[ \t]*[^ \t].*:/)
+      if ($0 ~ "^[ \t]*" word ":") { at = RLENGTH; keys++; next } }
+    # in braces, as a port in a list of either form, or by a name that is set or matched
+    $0 ~ ("[{,][ \t]*" word ":") || $0 ~ ("(^|[[,])[ \t]*" word "[],]") || $0 ~ ("^[ \t]*-[ \t]+" word "$") ||
+      $0 ~ ("(^|[{, \t\"\047-])name[\"\047]?[ \t]*:[ \t]*" word "([,}]|$)") { others++ }
+    END {
+      for (line in depth) if (key[line] && depth[line] == at) same++
+      if (keys || others) print (kinds == 1 && same == 1 && keys == 1 && !others) ? "alone" : "shared"
+    }'
+}
 for nic in "$@"; do
-  word=$(printf '%s' "$nic" | sed 's/[.]/[.]/g')
-  for file in "$root"/etc/netplan/*.yaml; do
-    grep -Eqs "^[[:space:]]*[\"']?${word}[\"']?[[:space:]]*:" "$file" || continue
-    # Alone: one kind of interfaces, and one key at the depth of this one.
-    how=$(awk -v name="$word" '
-      /^[[:space:]]*(#|$)/ { next }
-      /^[[:space:]]*(ethernets|wifis|modems|bonds|bridges|vlans|tunnels|vrfs|dummy-devices|openvswitch)[[:space:]]*:/ { kinds++ }
-      { match($0, /^[[:space:]]*/); depth[NR] = RLENGTH; key[NR] = ($0 ~ /^[[:space:]]*[^[:space:]].*:/)
-        if ($0 ~ "^[[:space:]]*[\"\047]?" name "[\"\047]?[[:space:]]*:") at = RLENGTH }
-      END { for (line in depth) if (key[line] && depth[line] == at) same++
-            print (kinds == 1 && same == 1) ? "alone" : "shared" }' "$file")
-    found "$file" "$how"
+  mac=$(cat "$root/sys/class/net/$nic/address" 2>/dev/null)
+  # Of files with one name the first counts.
+  seen=
+  for file in "$root"/etc/netplan/*.yaml "$root"/run/netplan/*.yaml "$root"/lib/netplan/*.yaml; do
+    case "$seen" in *" ${file##*/} "*) continue ;; esac
+    [ -f "$file" ] || continue
+    seen="$seen ${file##*/} "
+    how=$(definition "$nic" < "$file")
+    [ -z "$how" ] || found "$file" "$how"
   done
   for file in "$root"/etc/systemd/network/*.network; do
-    sed -n 's/^Name=//p' "$file" 2>/dev/null | tr ' ' '\n' | grep -Fqx "$nic" || continue
-    [ "$(sed -n 's/^Name=//p' "$file")" = "$nic" ] && how=alone || how=shared
+    names=$(sed -n "s/^[ $tab]*Name[ $tab]*=[ $tab]*//p" "$file" 2>/dev/null)
+    printf '%s\n' "$names" | tr ' ' '\n' | grep -Fqx "$nic" || continue
+    [ "$names" = "$nic" ] && how=alone || how=shared
     found "$file" "$how"
   done
   printf '%s\n' "$interfaces" | sed -n 's/^file //p' | awk '!seen[$0]++' | while read -r file; do
@@ -202,14 +230,20 @@ for nic in "$@"; do
   done
   for file in "$root"/etc/NetworkManager/system-connections/*; do
     case $file in *~ | *.bak | *.orig | *.rpmsave | *.rpmnew) continue ;; esac
-    [ -f "$file" ] && profile "$nic" "$(cat "$root/sys/class/net/$nic/address" 2>/dev/null)" < "$file" && found "$file" alone
+    [ -f "$file" ] && profile "$nic" "$mac" < "$file" && found "$file" alone
   done
   for file in "$scripts"/ifcfg-*; do
     case $file in *.bak | *~ | *.rpmsave | *.rpmnew | *.orig) continue ;; esac
     [ -f "$file" ] || continue
-    if [ "$file" = "$scripts/ifcfg-$nic" ] || grep -Eq "^DEVICE=[\"']?${word}[\"']?[[:space:]]*\$" "$file"; then
-      found "$file" alone
-    fi
+    case ${file##*/} in
+      # its other addresses are files of their own
+      "ifcfg-$nic" | "ifcfg-$nic:"* | "ifcfg-$nic-range"*) found "$file" alone ;;
+      *) ! device "$nic" "$mac" < "$file" || found "$file" alone ;;
+    esac
+  done
+  # Those of a NIC without an ifcfg file are read for ours, of the same name.
+  for file in "$scripts/route-$nic" "$scripts/rule-$nic"; do
+    [ ! -s "$file" ] || case $present in *networkmanager-ifcfg* | *network-scripts*) found "$file" alone ;; esac
   done
 done
 # ---- who else would configure ours, asked of those that run

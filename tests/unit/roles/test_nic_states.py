@@ -72,6 +72,8 @@ NETWORKD = {"files": {"/etc/systemd/network/20-eth0.network": "[Match]\nName=eth
             "running": "systemd-networkd", "networkd": {"eth0": "/etc/systemd/network/20-eth0.network"}}  # fmt: skip
 DHCLIENT = {"files": {"/etc/network/interfaces": DEBIAN}, "programs": IFUPDOWN}
 MANAGER = {"files": {"/etc/network/interfaces": LO, **KEYFILE}, "states": FREE, "running": "NetworkManager"}
+ETH1 = "auto eth1\niface eth1 inet dhcp\n"
+ROCKY = {"files": {**IFCFG, **IFCFG_RH}, "states": FREE, "profiles": f"eth0:{SCRIPTS}/ifcfg-eth0\\n"}
 
 
 def on(base, files=None, **rest):
@@ -84,6 +86,9 @@ SHIPPED = {
     "Debian 13 cloud": ({"files": ALL, "running": "systemd-networkd", "programs": ("netplan",), "networkd": BOTH}, "netplan"),
     "Debian 12 cloud-init": ({**NETPLAN, "files": {**CLOUD_INIT, **ALL}}, "netplan"),
     "Debian 11 cloud": ({"files": BULLSEYE, "programs": IFUPDOWN}, "ifupdown-dhclient"),
+    "Debian 11 cloud, a second NIC": (
+        {"files": {**BULLSEYE, "/run/network/interfaces.d/eth1": BULLSEYE["/run/network/interfaces.d/eth0"].replace("eth0", "eth1")},
+         "programs": IFUPDOWN}, "ifupdown-dhclient"),
     "Debian 12": (DHCLIENT, "ifupdown-dhclient"),
     "Debian 13": ({**DHCLIENT, "programs": ("ifup", "ifquery", "dhcpcd")}, "ifupdown-dhcpcd"),
     "Debian desktop": (MANAGER, "networkmanager"),
@@ -100,7 +105,7 @@ SHIPPED = {
          "running": "NetworkManager systemd-networkd", "programs": ("netplan",), "states": WIRED, "networkd": {}}, "networkmanager"),
     "CentOS 7": ({"files": {**IFCFG, f"{SCRIPTS}/ifup-eth": "", **IFCFG_RH}, "states": FREE,
                   "profiles": f"eth0:{SCRIPTS}/ifcfg-eth0\\n"}, "networkmanager-ifcfg"),
-    "Rocky 8": ({"files": {**IFCFG, **IFCFG_RH}, "states": FREE, "profiles": f"eth0:{SCRIPTS}/ifcfg-eth0\\n"}, "networkmanager-ifcfg"),
+    "Rocky 8": (ROCKY, "networkmanager-ifcfg"),
     "Rocky 9": ({"files": KEYFILE, "states": FREE, "profiles": f"eth0:{SETTINGS}/eth0.nmconnection\\n"}, "networkmanager"),
     "Fedora": ({"files": {}, "states": WIRED, "profiles": "eth0:/run/NetworkManager/system-connections/Wired connection 1.nmconnection\\n",
                 "config": "[main]\nplugins=keyfile"}, "networkmanager"),
@@ -177,6 +182,26 @@ MADE = {
         f"{SETTINGS}/eth0mac.nmconnection": "[connection]\ninterface-name=eth0\n[ethernet]\nmac-address=52:54:00:00:00:0b\n",
         f"{SETTINGS}/old.nmconnection~": "[connection]\ninterface-name=eth1\n",
         f"{SETTINGS}/off.nmconnection": "[connection]\n#interface-name=eth1\n"}), {}, ""),
+    # files that another backend reads
+    "a stanza of ifupdown": (on(DHCLIENT, {"/etc/network/interfaces.d/ont": ETH1}), {}, "set nic_dhcp_take_over: true"),
+    "a stanza of ifupdown, taken over": (on(DHCLIENT, {"/etc/network/interfaces.d/ont": ETH1}), {"nic_dhcp_take_over": True}, ""),
+    "a stanza of ifupdown beside netplan": (on(NETPLAN, {"/etc/network/interfaces": ETH1}), {}, "/etc/network/interfaces. Take what concerns it out"),
+    "a stanza of ifupdown among others": (on(DHCLIENT, {"/etc/network/interfaces": DEBIAN + ETH1}), {"nic_dhcp_take_over": True},
+                                          "eth1 is configured already, in /etc/network/interfaces. Take what concerns it out"),
+    "a stanza of ifupdown among others, cut out": (
+        on(DHCLIENT, {"/etc/network/interfaces": DEBIAN + ETH1}), {"nic_dhcp_take_over": True, "nic_dhcp_take_over_shared": True}, ""),
+    "a stanza that Debian's cloud image made, and one by hand": (
+        on(DHCLIENT, {"/etc/network/interfaces": DEBIAN + "source /run/network/interfaces.d/*\n", "/run/network/interfaces.d/eth1": ETH1,
+                      "/etc/network/interfaces.d/ont": ETH1}), {}, "is configured already, in /etc/network/interfaces.d/ont. Remove it"),
+    "ifupdown that would not read ours": (
+        on(DHCLIENT, {"/etc/network/interfaces": f"source interfaces.d/*.cfg\n{LO}"}), {"nic_dhcp_backend": "ifupdown-dhclient"},
+        "/etc/network/interfaces must have the line: source /etc/network/interfaces.d/*"),
+    "netplan's file in /run, beside NetworkManager": (
+        on(MANAGER, {"/run/netplan/ont.yaml": "network: {ethernets: {eth1: {dhcp4: true}}}\n"}), {"nic_dhcp_take_over": True},
+        "eth1 is configured already, in /run/netplan/ont.yaml"),
+    "netplan's file in /run": (on(NETPLAN, {"/run/netplan/ont.yaml": "network: {ethernets: {eth1: {dhcp4: true}}}\n"}), {}, ""),
+    "an ifcfg file": (on(ROCKY, {f"{SCRIPTS}/ifcfg-ont": "DEVICE=eth1\n"}), {}, f"eth1 is configured already, in {SCRIPTS}/ifcfg-ont"),
+    "an ifcfg file's routes, taken over": (on(ROCKY, {f"{SCRIPTS}/route-eth1": "x\n"}), {"nic_dhcp_take_over": True}, ""),
     # systemd-networkd
     "networkd beside NetworkManager": (
         {**MANAGER, "running": "systemd-networkd", "networkd": {"eth1": "/etc/systemd/network/80-all.network"}}, BY_MANAGER,
@@ -271,4 +296,4 @@ def test_a_site_as_its_distribution_ships_it_is_served_without_a_word(decided, n
 @pytest.mark.parametrize("name", MADE)
 def test_what_configures_the_nic_is_named_before_any_change(decided, name):
     words, said = MADE[name][2], " ".join(decided[name][1].split())
-    assert (words in said and ": eth1" in said) if words else said == ""
+    assert (words in said and said.startswith("shenzhen: ")) if words else said == ""

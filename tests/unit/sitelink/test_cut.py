@@ -41,6 +41,7 @@ def test_only_the_lines_of_the_nic_leave_a_file_of_netplan(eth1, rest):
         NETPLAN % (ETH1 + "  vlans:\n    vlan5: {id: 5, link: eth1}\n"),
         NETPLAN % (ETH1 + "  bridges:\n    br0:\n      interfaces: [eth1]\n"),
         "network:\n  ethernets:\n" + ETH1 + VLANS,
+        '{"network": {"ethernets": {\n  "eth0": {\n    "dhcp4": true\n  },\n  "eth1": {\n    "dhcp4": true\n  }\n}}}\n',
     ],
 )
 def test_what_cannot_be_taken_out_of_netplan_is_told(text):

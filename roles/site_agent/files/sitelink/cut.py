@@ -27,6 +27,8 @@ def _netplan(text, nic):
     if len(at) != 1:
         raise CutError("names %s in %d places" % (nic, len(at)))
     first, depth = at[0], _depth(lines[at[0]])
+    if lines[first].count("{") > lines[first].count("}"):
+        raise CutError("has %s in braces over several lines" % nic)
     last = first + 1  # the line behind the last one of the NIC
     for number in range(first + 1, len(lines)):
         if blank.match(lines[number]):
