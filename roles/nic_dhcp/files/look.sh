@@ -6,19 +6,22 @@
 #   default NIC, came NIC     what carries the default route, another one than ours where several do; and what Ansible came in by
 #   present BACKEND           could configure the NIC; auto BACKEND: configures the site's other NIC now
 #   elsewhere FILE HOW        says something of the NIC and is not ours; HOW is alone (of nothing else) or shared
+#   also WHO NIC WHAT         is running, and would configure the NIC beside ours, or keeps it from the backend: networkd FILE,
+#                             networkmanager STATE, unmanaged FILE, dhcpcd FILE, connman FILE, wicked FILE
 LC_ALL=C
 export LC_ALL
+root= # of tests
 tab=$(printf '\t')
 say() { printf '%s\t%s\n' "$1" "$2"; }
 has() { command -v "$1" >/dev/null 2>&1; }
 PATH=$PATH:/usr/sbin:/sbin
 
-for directory in /sys/class/net/*; do
+for directory in "$root"/sys/class/net/*; do
   [ ! -e "$directory/ifindex" ] || say nic "${directory##*/}"
 done
 for nic in "$@"; do
-  [ ! -e "/sys/class/net/$nic/master" ] || say port "$nic$tab$(basename "$(readlink "/sys/class/net/$nic/master")")"
-  ! grep -qs '^DEVTYPE=vlan$' "/sys/class/net/$nic/uevent" || say vlan "$nic"
+  [ ! -e "$root/sys/class/net/$nic/master" ] || say port "$nic$tab$(basename "$(readlink "$root/sys/class/net/$nic/master")")"
+  ! grep -qs '^DEVTYPE=vlan$' "$root/sys/class/net/$nic/uevent" || say vlan "$nic"
 done
 
 # The one that is used (192.0.2.0/24: RFC 5737). An installer that configured all NICs has given ours a second one, as good.
@@ -42,38 +45,106 @@ if [ -n "$from" ]; then
   say came "$came"
 fi
 
+# ---- what ifupdown reads, see interfaces(5)
+# A file with lines that end in a backslash made whole. (mawk 1.3.3 of Ubuntu 18.04 knows no [[:space:]].)
+joined() {
+  awk '{ while ($0 !~ /^[ \t]*#/ && sub(/\\$/, "") && (getline more) > 0) $0 = $0 more; print }' "$1"
+}
+# One "file PATH" for each file that is read from this one on, and one "from PATTERN" for each pattern of names; names that
+# source-directory passes over are in no pattern.
+walk() {
+  [ -f "$1" ] && [ "$2" -lt 9 ] || return 0
+  printf 'file %s\n' "$1"
+  joined "$1" | sed -n "s/^[ $tab]*\(source\(-dir\(ectory\)\{0,1\}\)\{0,1\}[ $tab]\)/\1/p" | while read -r kind patterns; do
+    set -f
+    for pattern in $patterns; do
+      case $pattern in /*) pattern=$root$pattern ;; *) pattern=${1%/*}/$pattern ;; esac
+      [ "$kind" = source ] || pattern=${pattern%/}'/*'
+      printf 'from %s\n' "$pattern"
+      set +f
+      for file in $pattern; do
+        case $kind:${file##*/} in source:* | *:*[!A-Za-z0-9_-]*) [ "$kind" = source ] || continue ;; esac
+        walk "$file" $(($2 + 1))
+      done
+    done
+  done
+}
+# Does this file of ifupdown say something of the NIC? alone, shared, or nothing.
+stanzas() {
+  joined "$1" | awk -v nic="$2" -v main="$3" '
+    function like(glob) {
+      gsub(/[.+$(){}|]/, "[&]", glob); gsub(/\*/, ".*", glob); gsub(/[?]/, ".", glob)
+      return nic ~ ("^(" glob ")$")
+    }
+    # One of its names, such as eth1:0; eth1=home and /eth*=home bring it up as something else.
+    function mine(name) {
+      if (index(name, "=")) {
+        sub(/=.*/, "", name)
+        return name == nic || (name ~ /^\// && like(substr(name, 2)))
+      }
+      sub(/:.*/, "", name)
+      return name == nic
+    }
+    /^[ \t]*(#|$)/ { next }
+    $1 ~ /^(source|source-dir|source-directory|template|rename)$/ { others = 1 }
+    $1 == "iface" {
+      if (mine($2)) hit = 1; else others = 1
+      for (i = 3; i < NF; i++) if ($i == "inherits" && $(i + 1) == nic) hit = 1
+    }
+    $1 == "auto" || $1 ~ /^allow-/ { for (i = 2; i <= NF; i++) if (mine($i)) hit = 1; else others = 1 }
+    $1 == "mapping" { for (i = 2; i <= NF; i++) { if ($i == nic || like($i)) hit = 1; if ($i != nic) others = 1 } }
+    $1 ~ /^(bridge[-_]ports|bond[-_]slaves|slaves|ovs_ports|ovs_bonds)$/ {
+      for (i = 2; i <= NF; i++) if ($i == nic || ($i == "all" && $1 ~ /^bridge/ && nic ~ /^(eth|en)/)) hit = others = 1
+    }
+    END { if (hit) print (others || main) ? "shared" : "alone" }'
+}
+interfaces=$(walk "$root/etc/network/interfaces" 0)
+# Is the file of ours one that is read? The role makes it without the dots of the NIC.
+reads_ours() {
+  ours_is=$root/etc/network/interfaces.d/sitelink-$(printf '%s' "$1" | tr . -)
+  printf '%s\n' "$interfaces" | sed -n 's/^from //p' | {
+    while read -r pattern; do
+      # shellcheck disable=SC2254
+      case $ours_is in $pattern) return 0 ;; esac
+    done
+    return 1
+  }
+}
+
 # ---- what is there
+runs() { systemctl --quiet is-active "$1" 2>/dev/null; }
 networkd=
-systemctl --quiet is-active systemd-networkd 2>/dev/null && networkd=yes
+runs systemd-networkd && networkd=yes
 manager=
 [ "$(nmcli -t -f RUNNING general 2>/dev/null)" = running ] && manager=yes
-scripts=/etc/sysconfig/network-scripts
+scripts=$root/etc/sysconfig/network-scripts
 present=
 add() { present="$present $1"; say present "$1"; }
 [ -n "$networkd" ] && has netplan && add netplan
 [ -n "$networkd" ] && add networkd
 [ -n "$manager" ] && add networkmanager
-for plugin in /usr/lib*/NetworkManager/*/libnm-settings-plugin-ifcfg-rh.so \
-  /usr/lib/*/NetworkManager/*/libnm-settings-plugin-ifcfg-rh.so; do
+for plugin in "$root"/usr/lib*/NetworkManager/*/libnm-settings-plugin-ifcfg-rh.so \
+  "$root"/usr/lib/*/NetworkManager/*/libnm-settings-plugin-ifcfg-rh.so; do
   [ -n "$manager" ] && [ -e "$plugin" ] && { add networkmanager-ifcfg; break; }
 done
-# Debian's: Red Hat has another ifup. Without that line the file of ours would not be read.
-if has ifquery && grep -Eq '^[[:space:]]*source(-directory)?[[:space:]]+(/etc/network/)?interfaces[.]d' /etc/network/interfaces; then
+# Debian's: Red Hat has another ifup.
+if has ifquery && reads_ours "$1"; then
   has dhclient && add ifupdown-dhclient
   has dhcpcd && add ifupdown-dhcpcd
 fi
 [ -x "$scripts/ifup-eth" ] && has dhclient && add network-scripts
 
 # ---- what configures the NIC that the site is reached by
+networkd_says() { sed -n "s/^$2=//p" "$root/run/systemd/netif/links/$(cat "$root/sys/class/net/$1/ifindex" 2>/dev/null)" 2>/dev/null; }
 auto() {
   for nic in $came $first; do
-    file=$(sed -n 's/^NETWORK_FILE=//p' "/run/systemd/netif/links/$(cat "/sys/class/net/$nic/ifindex")" 2>/dev/null)
+    file=$(networkd_says "$nic" NETWORK_FILE)
     case $file in
       */10-netplan-*) echo netplan; return ;;
       ?*) echo networkd; return ;;
     esac
     if [ -n "$manager" ] && nmcli -t -f DEVICE,STATE device | grep -Fqx "$nic:connected"; then
-      case $(nmcli -t -f DEVICE,FILENAME connection show --active | sed -n "s|^$nic:||p") in
+      case $(nmcli -t -f DEVICE,FILENAME connection show --active | sed -n "s|^$nic:|$root|p") in
         "$scripts"/*) echo networkmanager-ifcfg ;;
         *) echo networkmanager ;;
       esac
@@ -92,47 +163,161 @@ chosen=$(auto)
 
 # ---- what else configures ours
 ours() { case $1 in *sitelink-*) return 0 ;; esac; head -n 3 "$1" | grep -q 'sitelink\.tr069'; }
-found() { ours "$1" || say elsewhere "$1$tab$2"; }
+found() { ours "$1" || say elsewhere "${1#"$root"}$tab$2"; }
+# Is a profile of NetworkManager, read from stdin, for this NIC? One for any NIC, or for a pattern of names, comes behind ours.
+profile() {
+  awk -v nic="$1" -v mac="$2" '
+    { sub(/^[ \t]+/, ""); sub(/[ \t\r]+$/, "") }
+    /^\[/ { section = $0; next }
+    /^[#;]/ || !index($0, "=") { next }
+    { key = $0; sub(/[ \t]*=.*/, "", key); value = $0; sub(/^[^=]*=[ \t]*/, "", value) }
+    key == "interface-name" { sub(/[;,]$/, "", value); named = 1; if (value == nic) found = 1 }
+    key == "mac-address" && section ~ /^\[(802-3-)?ethernet\]$/ && mac != "" && tolower(value) == mac { by_mac = 1 }
+    END { exit !(found || (by_mac && !named)) }'
+}
+# Is an ifcfg file, read from stdin, for this NIC: by its name, its MAC address, or as another of its addresses?
+device() {
+  awk -v nic="$1" -v mac="$2" '
+    { sub(/^[ \t]+/, ""); sub(/[ \t\r]+(#.*)?$/, "") }
+    !/^[A-Z_]+=/ { next }
+    { key = $0; sub(/=.*/, "", key); value = $0; sub(/^[^=]*=/, "", value); gsub(/["\047]/, "", value); of[key] = value }
+    END {
+      name = of["DEVICE"]; sub(/:.*/, "", name)
+      exit !(name == nic || (name == "" && mac != "" && tolower(of["HWADDR"]) == mac))
+    }'
+}
+# How a file of netplan, read from stdin, says something of the NIC: alone (one kind of interfaces, and one key at the depth of this one),
+# shared, or nothing. A definition that matches by pattern, MAC address or driver has no word here: those that run are asked what they
+# made of it.
+definition() {
+  awk -v nic="$1" '
+    BEGIN { name = nic; gsub(/[.]/, "[.]", name); word = "[\"\047]?" name "[\"\047]?[ \t]*" }
+    { sub(/^[ \t]*#.*/, ""); sub(/[ \t]#.*/, ""); sub(/\r$/, "") }
+    /^[ \t]*$/ { next }
+    /^[ \t]*(ethernets|wifis|modems|bonds|bridges|vlans|tunnels|vrfs|dummy-devices|openvswitch)[ \t]*:/ { kinds++ }
+    { match($0, /^[ \t]*/); depth[NR] = RLENGTH; key[NR] = ($0 ~ /^[ \t]*[^ \t].*:/)
+      if ($0 ~ "^[ \t]*" word ":") { at = RLENGTH; keys++; next } }
+    # in braces, as a port in a list of either form, or by a name that is set or matched
+    $0 ~ ("[{,][ \t]*" word ":") || $0 ~ ("(^|[[,])[ \t]*" word "[],]") || $0 ~ ("^[ \t]*-[ \t]+" word "$") ||
+      $0 ~ ("(^|[{, \t\"\047-])name[\"\047]?[ \t]*:[ \t]*" word "([,}]|$)") { others++ }
+    END {
+      for (line in depth) if (key[line] && depth[line] == at) same++
+      if (keys || others) print (kinds == 1 && same == 1 && keys == 1 && !others) ? "alone" : "shared"
+    }'
+}
 for nic in "$@"; do
-  word=$(printf '%s' "$nic" | sed 's/[.]/[.]/g')
-  for file in /etc/netplan/*.yaml; do
-    grep -Eqs "^[[:space:]]*[\"']?${word}[\"']?[[:space:]]*:" "$file" || continue
-    # Alone: one kind of interfaces, and one key at the depth of this one.
-    how=$(awk -v name="$word" '
-      /^[[:space:]]*(#|$)/ { next }
-      /^[[:space:]]*(ethernets|wifis|modems|bonds|bridges|vlans|tunnels|vrfs|dummy-devices|openvswitch)[[:space:]]*:/ { kinds++ }
-      { match($0, /^[[:space:]]*/); depth[NR] = RLENGTH; key[NR] = ($0 ~ /^[[:space:]]*[^[:space:]].*:/)
-        if ($0 ~ "^[[:space:]]*[\"\047]?" name "[\"\047]?[[:space:]]*:") at = RLENGTH }
-      END { for (line in depth) if (key[line] && depth[line] == at) same++
-            print (kinds == 1 && same == 1) ? "alone" : "shared" }' "$file")
-    found "$file" "$how"
-  done
-  for file in /etc/systemd/network/*.network; do
-    sed -n 's/^Name=//p' "$file" 2>/dev/null | tr ' ' '\n' | grep -Fqx "$nic" || continue
-    [ "$(sed -n 's/^Name=//p' "$file")" = "$nic" ] && how=alone || how=shared
-    found "$file" "$how"
-  done
-  for file in /etc/network/interfaces /etc/network/interfaces.d/*; do
+  mac=$(cat "$root/sys/class/net/$nic/address" 2>/dev/null)
+  # Of files with one name the first counts.
+  seen=
+  for file in "$root"/etc/netplan/*.yaml "$root"/run/netplan/*.yaml "$root"/lib/netplan/*.yaml; do
+    case "$seen" in *" ${file##*/} "*) continue ;; esac
     [ -f "$file" ] || continue
-    grep -Eq "^[[:space:]]*(auto|allow-[a-z]+|iface|mapping)[[:space:]](.*[[:space:]])?$word([[:space:]]|\$)" "$file" || continue
-    how=alone
-    [ "$file" = /etc/network/interfaces ] && how=shared
-    sed -En 's/^[[:space:]]*iface[[:space:]]+([^[:space:]]+).*/\1/p' "$file" | grep -Fvqx "$nic" && how=shared
+    seen="$seen ${file##*/} "
+    how=$(definition "$nic" < "$file")
+    [ -z "$how" ] || found "$file" "$how"
+  done
+  for file in "$root"/etc/systemd/network/*.network; do
+    names=$(sed -n "s/^[ $tab]*Name[ $tab]*=[ $tab]*//p" "$file" 2>/dev/null)
+    printf '%s\n' "$names" | tr ' ' '\n' | grep -Fqx "$nic" || continue
+    [ "$names" = "$nic" ] && how=alone || how=shared
     found "$file" "$how"
   done
-  for file in /etc/NetworkManager/system-connections/*; do
-    [ -f "$file" ] && grep -Fqx "interface-name=$nic" "$file" && found "$file" alone
+  printf '%s\n' "$interfaces" | sed -n 's/^file //p' | awk '!seen[$0]++' | while read -r file; do
+    main=
+    [ "$file" != "$root/etc/network/interfaces" ] || main=yes
+    how=$(stanzas "$file" "$nic" "$main")
+    [ -z "$how" ] || found "$file" "$how"
+  done
+  for file in "$root"/etc/NetworkManager/system-connections/*; do
+    case $file in *~ | *.bak | *.orig | *.rpmsave | *.rpmnew) continue ;; esac
+    [ -f "$file" ] && profile "$nic" "$mac" < "$file" && found "$file" alone
   done
   for file in "$scripts"/ifcfg-*; do
     case $file in *.bak | *~ | *.rpmsave | *.rpmnew | *.orig) continue ;; esac
     [ -f "$file" ] || continue
-    if [ "$file" = "$scripts/ifcfg-$nic" ] || grep -Eq "^DEVICE=[\"']?${word}[\"']?[[:space:]]*\$" "$file"; then
-      found "$file" alone
-    fi
+    case ${file##*/} in
+      # its other addresses are files of their own
+      "ifcfg-$nic" | "ifcfg-$nic:"* | "ifcfg-$nic-range"*) found "$file" alone ;;
+      *) ! device "$nic" "$mac" < "$file" || found "$file" alone ;;
+    esac
+  done
+  # Those of a NIC without an ifcfg file are read for ours, of the same name.
+  for file in "$scripts/route-$nic" "$scripts/rule-$nic"; do
+    [ ! -s "$file" ] || case $present in *networkmanager-ifcfg* | *network-scripts*) found "$file" alone ;; esac
   done
 done
+# ---- who else would configure ours, asked of those that run
+also() { say also "$1$tab$2$tab${3#"$root"}"; }
+# Does unmanaged-devices= of NetworkManager's configuration, read from stdin, hold the NIC? Nothing overrules that key. What this does not
+# know of does not count, and an exception of which it does not know does.
+held() {
+  awk -v nic="$1" -v mac="$2" '
+    function like(glob) {
+      gsub(/[.+$(){}|]/, "[&]", glob); gsub(/\*/, ".*", glob); gsub(/[?]/, ".", glob)
+      return nic ~ ("^(" glob ")$")
+    }
+    function is(one, unknown) {
+      if (one == "*") return 1
+      if (sub(/^interface-name:/, "", one)) { if (sub(/^=/, "", one)) return one == nic; sub(/^~/, "", one); return like(one) }
+      if (one ~ /^type:/) return one == "type:ethernet"
+      sub(/^mac:/, "", one)
+      if (one ~ /^[0-9a-fA-F][0-9a-fA-F]:/) return tolower(one) == mac
+      return unknown
+    }
+    /^[ \t]*\[/ { section = $0; gsub(/[ \t]/, "", section) }
+    section == "[keyfile]" && /^[ \t]*unmanaged-devices[ \t]*[+]?=/ {
+      more = $0 ~ /[+]=/
+      sub(/^[^=]*=/, ""); gsub(/[ \t]/, "")
+      all = more ? all ";" $0 : $0
+    }
+    END {
+      count = split(all, specs, /[;,]/)
+      for (i = 1; i <= count; i++) {
+        if (specs[i] == "") continue
+        if (sub(/^except:/, "", specs[i])) { if (is(specs[i], 1)) excepted = 1 }
+        else if (is(specs[i], 0)) found = 1
+      }
+      exit !(found && !excepted)
+    }'
+}
+for nic in "$@"; do
+  mac=$(cat "$root/sys/class/net/$nic/address" 2>/dev/null)
+  file=$(networkd_says "$nic" NETWORK_FILE)
+  case $(networkd_says "$nic" ADMIN_STATE):$file in
+    unmanaged:* | *: | *sitelink-*) ;;
+    *) [ -z "$networkd" ] || also networkd "$nic" "$file" ;;
+  esac
+  if [ -n "$manager" ] && [ ! -e "$root/etc/NetworkManager/conf.d/60-sitelink-$nic.conf" ]; then
+    state=$(nmcli -t -f DEVICE,STATE device | sed -n "s/^$(printf '%s' "$nic" | sed 's/[.]/[.]/g')://p")
+    # What was configured before it came is shown as connected (externally), and left alone.
+    case $state in '' | unmanaged* | *externally*) ;; *) also networkmanager "$nic" "$state" ;; esac
+  fi
+  if [ -n "$manager" ] && NetworkManager --print-config 2>/dev/null | held "$nic" "$mac"; then
+    by=/etc/NetworkManager/NetworkManager.conf
+    for file in "$root"/usr/lib/NetworkManager/conf.d/*.conf "$root"/run/NetworkManager/conf.d/*.conf \
+      "$root"/etc/NetworkManager/NetworkManager.conf "$root"/etc/NetworkManager/conf.d/*.conf; do
+      [ -f "$file" ] && held "$nic" "$mac" < "$file" && by=$file
+    done
+    also unmanaged "$nic" "$by"
+  fi
+  # dhcpcd as a service takes all NICs, as Raspberry Pi OS had it until 2023; for one or some NICs it has another unit.
+  if runs dhcpcd || runs dhcpcd5; then
+    sed 's/#.*//; s/,/ /g' "$root/etc/dhcpcd.conf" 2>/dev/null | awk -v nic="$nic" '
+      function like(glob) { gsub(/[.+$(){}|]/, "[&]", glob); gsub(/\*/, ".*", glob); gsub(/[?]/, ".", glob); return nic ~ ("^(" glob ")$") }
+      $1 == "interface" || $1 == "ssid" || $1 == "profile" { exit }
+      $1 == "denyinterfaces" { for (i = 2; i <= NF; i++) if (like($i)) denied = 1 }
+      $1 == "allowinterfaces" { some = 1; for (i = 2; i <= NF; i++) if (like($i)) allowed = 1 }
+      END { exit denied || (some && !allowed) }' &&
+      also dhcpcd "$nic" /etc/dhcpcd.conf
+  fi
+  if runs connman; then
+    sed -n 's/^[ \t]*NetworkInterfaceBlacklist[ \t]*=//p' "$root/etc/connman/main.conf" 2>/dev/null | tr -d ' \t' | tr , '\n' |
+      awk -v nic="$nic" '$0 != "" && index(nic, $0) == 1 { left = 1 } END { exit left }' && also connman "$nic" /etc/connman/main.conf
+  fi
+  [ ! -e "$root/etc/sysconfig/network/ifcfg-$nic" ] || ! runs wickedd || also wicked "$nic" "/etc/sysconfig/network/ifcfg-$nic"
+done
 # The files that all NICs share there.
-for file in /etc/dhcp/dhclient-enter-hooks /etc/dhcp/dhclient-exit-hooks; do
+for file in "$root"/etc/dhcp/dhclient-enter-hooks "$root"/etc/dhcp/dhclient-exit-hooks; do
   [ -x "$scripts/ifup-eth" ] && [ -e "$file" ] && found "$file" shared
 done
 exit 0

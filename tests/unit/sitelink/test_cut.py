@@ -41,6 +41,7 @@ def test_only_the_lines_of_the_nic_leave_a_file_of_netplan(eth1, rest):
         NETPLAN % (ETH1 + "  vlans:\n    vlan5: {id: 5, link: eth1}\n"),
         NETPLAN % (ETH1 + "  bridges:\n    br0:\n      interfaces: [eth1]\n"),
         "network:\n  ethernets:\n" + ETH1 + VLANS,
+        '{"network": {"ethernets": {\n  "eth0": {\n    "dhcp4": true\n  },\n  "eth1": {\n    "dhcp4": true\n  }\n}}}\n',
     ],
 )
 def test_what_cannot_be_taken_out_of_netplan_is_told(text):
@@ -55,11 +56,43 @@ def test_what_cannot_be_taken_out_of_netplan_is_told(text):
         (" eth1", "iface eth1 inet dhcp\n    # mine\n\n    metric 5\n"),
         ("", "allow-hotplug eth1\niface eth1 inet dhcp\n"),
         ("", "auto eth1\niface eth1 inet dhcp\niface eth1 inet6 manual\n"),
+        ("", "auto eth1\niface eth1 inet static\n    address \\\n    10.1.1.2/24\n"),
+        (" eth1 eth1:0", "iface eth1 inet dhcp\niface eth1:0 inet static\n    address 10.1.1.2/24\n"),
     ],
 )
 def test_only_the_stanzas_of_the_nic_leave_a_file_of_ifupdown(names, stanza):
     found = cut.without("/etc/network/interfaces", INTERFACES % (names, stanza), "eth1")
     assert found == INTERFACES % ("", "")
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        (
+            "auto br0\niface br0 inet dhcp\n    bridge_ports eth1 eth2\n",
+            "a port of another NIC .bridge_ports eth1 eth2.",
+        ),
+        ("auto br0\niface br0 inet dhcp\n    bridge-ports all\n", "a port"),
+        ("iface bond0 inet dhcp\n    bond-slaves eth1\n", "a port"),
+        ("auto eth1=home\niface home inet dhcp\n", "brings eth1 up as home"),
+        ("auto /eth*=home\niface home inet dhcp\n", "brings eth1 up as home"),
+        ("mapping eth1\n    script /bin/where\n", "maps eth1"),
+        ("mapping eth*\n    script /bin/where\n", "maps eth1"),
+        ("auto eth0 \\\n    eth1\niface eth1 inet dhcp\n", "goes on"),
+        ("auto eth1 \\\n    eth0\n", "goes on"),
+    ],
+)
+def test_what_cannot_be_taken_out_of_ifupdown_is_told(text, why):
+    with pytest.raises(cut.CutError, match=why):
+        cut.without("/etc/network/interfaces", INTERFACES % ("", text), "eth1")
+
+
+def test_names_that_only_look_like_the_nic_stay():
+    text = INTERFACES % (
+        "",
+        "auto eth1.46 eth10\niface eth1.46 inet dhcp\niface eth10 inet dhcp\nmapping eth[2-9]\n    script x\n",
+    )
+    assert cut.without("/etc/network/interfaces", text, "eth1") == text
 
 
 def test_a_comment_of_the_next_stanza_stays():

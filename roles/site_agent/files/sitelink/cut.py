@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Takes what concerns one NIC out of a file that configures others too; every other line stays byte for byte."""
 
+import fnmatch
 import re
 
 
@@ -26,6 +27,8 @@ def _netplan(text, nic):
     if len(at) != 1:
         raise CutError("names %s in %d places" % (nic, len(at)))
     first, depth = at[0], _depth(lines[at[0]])
+    if lines[first].count("{") > lines[first].count("}"):
+        raise CutError("has %s in braces over several lines" % nic)
     last = first + 1  # the line behind the last one of the NIC
     for number in range(first + 1, len(lines)):
         if blank.match(lines[number]):
@@ -44,8 +47,14 @@ def _netplan(text, nic):
     return "".join(left)
 
 
+PORTS = re.compile(r"(bridge[-_]ports|bond[-_]slaves|slaves|ovs_(ports|bonds))$")
+
+
 def _interfaces(text, nic):
-    """The stanzas of the NIC, and its name in the lines that bring NICs up."""
+    """The stanzas of the NIC and of its other addresses (eth1:0), and its names in the lines that bring NICs up."""
+    for whole in re.findall(r"(?m)^(?![ \t]*#)(?:.*\\\n)+.*", text):
+        if _says(whole.split(), nic):
+            raise CutError("names %s in a line that goes on in the next one" % nic)
     kept, inside = [], False
     for line in text.splitlines(True):
         words = line.split()
@@ -55,21 +64,36 @@ def _interfaces(text, nic):
             continue
         first = words[0]
         if first in ("iface", "mapping"):
-            inside = words[1:2] == [nic]
-            if inside and first == "mapping":
+            inside = first == "iface" and _is(words[1:2], nic)
+            if first == "mapping" and any(fnmatch.fnmatchcase(nic, word) for word in words[1:]):
                 raise CutError("maps %s to something" % nic)
         elif first == "auto" or first.startswith(("allow-", "no-auto-down", "no-scripts", "source", "template")):
             inside = False
-            if nic in words[1:] and not first.startswith("source"):
-                words.remove(nic)
+            if _says(words, nic) and not first.startswith("source"):
+                words = [words[0]] + [word for word in words[1:] if not _is([word], nic)]
                 if len(words) > 1:
                     kept.append((line[: _indent(line)] + " ".join(words) + "\n", False))
                 continue
         if not inside:
+            if PORTS.match(first) and (nic in words[1:] or "all" in words[1:]):
+                raise CutError("makes %s a port of another NIC (%s)" % (nic, " ".join(words)))
             kept.append((line, False))
         else:
             kept = [(each, False) for each, within in kept if not within]
     return "".join(line for line, _ in kept)
+
+
+def _is(names, nic):
+    """Is it the NIC, or one of its other addresses? Raises CutError for a line that brings it up as something else."""
+    for name in names:
+        known, equals, other = name.partition("=")
+        if equals and fnmatch.fnmatchcase(nic, known.lstrip("/")):
+            raise CutError("brings %s up as %s" % (nic, other))
+    return any(name.split(":")[0] == nic for name in names)
+
+
+def _says(words, nic):
+    return any(_is([word], nic) for word in words[1:])
 
 
 def _indent(line):

@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What nic_dhcp decides about states of a site's network, before any change: those that systems ship, and those that people make."""
+
+import json
+import pathlib
+import subprocess
+import sys
+
+import pytest
+import yaml
+from nic_made import MADE
+from nic_shipped import SHIPPED
+from nic_sites import Site
+
+ROLE = pathlib.Path(__file__).resolve().parents[3] / "roles" / "nic_dhcp"
+ABOUT_MANAGERS = (
+    "Refuse a site without a known backend",
+    "Refuse a NIC that another network manager has",
+    "Refuse a NIC that is configured elsewhere",
+)
+# The role's variables that a case may set.
+DEFAULTS = {"nic_dhcp_backend": "auto", "nic_dhcp_take_over": False, "nic_dhcp_take_over_shared": False}
+
+
+def of_all_cases(tasks):
+    """The refusals that are about network managers, each as a task that says for every case what it would say."""
+    for number, name in enumerate(ABOUT_MANAGERS):
+        task = next(task for task in tasks if task["name"] == name)
+        said = {
+            **task.get("vars", {}),
+            "__said": task["ansible.builtin.fail"]["msg"],
+            "__site_agent_seen": "{{ item.seen }}",
+        }
+        yield {
+            "ansible.builtin.debug": {"msg": "{{ __said }}"},
+            "when": task["when"],
+            "loop": "{{ cases }}",
+            "loop_control": {"label": ""},
+            "register": f"said_{number}",
+            "vars": {**said, **{name: "{{ item." + name + " }}" for name in DEFAULTS}},
+        }
+
+
+@pytest.fixture(scope="module")
+def decided(tmp_path_factory):
+    """{name: (the backend, what the role says)}, by the role's own words, in one run for all."""
+    directory = tmp_path_factory.mktemp("sites")
+    cases, backends = [], []
+    for number, (name, (site, *more)) in enumerate([*SHIPPED.items(), *MADE.items()]):
+        lines = Site(directory / str(number), **site).look()
+        backends.append("".join(line[1] for line in lines if line[0] == "auto"))
+        seen = {"nic_dhcp eth1": "".join("\t".join(line) + "\n" for line in lines)}
+        cases.append({**DEFAULTS, **(more[0] if len(more) == 2 else {}), "name": name, "seen": seen})
+    tasks = list(of_all_cases(yaml.safe_load((ROLE / "tasks" / "preflight.yml").read_text())))
+    results = (
+        "{{ [" + ", ".join(task["register"] for task in tasks) + "] | map(attribute='results') | list | to_json }}"
+    )
+    answer = {"ansible.builtin.copy": {"content": results, "dest": str(directory / "answer")}}
+    play = {"hosts": "all", "gather_facts": False, "tasks": [*tasks, answer]}
+    play["vars_files"] = [str(ROLE / part / "main.yml") for part in ("defaults", "vars")]
+    (directory / "play.yml").write_text(yaml.safe_dump([play]))
+    (directory / "extra.json").write_text(json.dumps({
+        "cases": cases, "ansible_connection": "local", "ansible_python_interpreter": sys.executable}))  # fmt: skip
+    argv = ["ansible-playbook", "-i", "shenzhen,", "-e", f"@{directory}/extra.json", directory / "play.yml"]
+    done = subprocess.run(argv, text=True, capture_output=True, timeout=600)
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr
+    refusals = zip(*json.loads((directory / "answer").read_text()), strict=True)
+    said = ("\n".join(str(each["msg"]) for each in of_case if "msg" in each) for of_case in refusals)
+    return dict(zip((case["name"] for case in cases), zip(backends, said, strict=True), strict=True))
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_a_site_as_its_distribution_ships_it_is_served_without_a_word(decided, name):
+    assert decided[name] == (SHIPPED[name][1], "")
+
+
+@pytest.mark.parametrize("name", MADE)
+def test_what_configures_the_nic_is_named_before_any_change(decided, name):
+    words, said = MADE[name][2], " ".join(decided[name][1].split())
+    assert (words in said and said.startswith("shenzhen: ")) if words else said == ""
