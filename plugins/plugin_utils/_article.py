@@ -118,8 +118,18 @@ def _own(lines: _Lines, site: str, conf: Mapping[str, t.Any], ddns: Mapping[str,
                     "into group_vars/all/mesh.yml."
                 )
     lines.want(site, "wireguard_mesh_port", conf["port"], where)
-    if not conf["public_key"]:
+    running = conf.get("running_key")
+    if not conf.get("tools", True):
+        lines.problems.append(
+            f"{site}: it has no program wg. Install wireguard-tools there, which its tunnel needs too."
+        )
+    elif not conf["public_key"]:
         lines.problems.append(f"{site}: {where} holds no private key that can be used.")
+    elif running and running != conf["public_key"]:
+        lines.problems.append(
+            f"{site}: {where} holds the key of {conf['public_key']}, but the tunnel that is up has {running}, which its peers know. Write "
+            "the right PrivateKey into that file (wg show shows it: wg show INTERFACE private-key), or restart wg-quick with it."
+        )
     elif _key_of(lines, site) != conf["public_key"]:
         lines.want(site, "wireguard_mesh_public_key", conf["public_key"], where)
     if ddns:

@@ -13,10 +13,13 @@ LINES = {
     "ddns": [
         "* * * * * /usr/bin/python3 /usr/src/DDNS/run.py -c /usr/src/DDNS/config.json",
         "* * * * * root /usr/bin/python3 /usr/src/DDNS/run.py",
+        "@reboot root /usr/bin/python3 '/usr/src/DDNS/run.py'",
     ],
     "tr069_gateway": [
         "* * * * * root /usr/bin/set-tr069-gateway eth1",
         "*/5 * * * * /usr/bin/set-tr069-gateway",
+        '* * * * * root bash -c "/usr/bin/set-tr069-gateway"',
+        "/usr/bin/set-tr069-gateway eth1",
     ],
 }
 FILES = {"ddns": ["/usr/src/DDNS", "/usr/bin/get-interface-ip"], "tr069_gateway": ["/usr/bin/set-tr069-gateway"]}
@@ -24,15 +27,21 @@ OTHERS = [
     "# * * * * * root /usr/bin/set-tr069-gateway eth1",
     "* * * * * root /usr/src/DDNS/run.pyc",
     "0 3 * * * root backup",
+    "  # * * * * * root /usr/bin/set-tr069-gateway eth1",
+    "\t# * * * * * root /usr/bin/python3 /usr/src/DDNS/run.py",
+    "0 3 * * * root /usr/bin/set-tr069-gateway-report",
+    "0 3 * * * root /usr/bin/wg show; ip route show table 305",
 ]
 
 
 @pytest.mark.parametrize("role", LINES)
 def test_everything_of_the_article_goes_and_nothing_else(role):
-    cron, files = yaml.safe_load((ROLES / role / "tasks" / "remove_article.yml").read_text())
+    find, cron, files = yaml.safe_load((ROLES / role / "tasks" / "remove_article.yml").read_text())
     line = re.compile(cron["ansible.builtin.lineinfile"]["regexp"])
     assert [text for text in LINES[role] if not line.search(text)] == []
     other = next(lines for name, lines in LINES.items() if name != role)
     assert [text for text in OTHERS + other if line.search(text)] == []
-    assert {"/etc/crontab", "/var/spool/cron/crontabs/root", "/var/spool/cron/root"} == set(cron["loop"])
+    assert cron["loop"] == "{{{{ ['/etc/crontab'] + {}.stdout_lines }}}}".format(find["register"])
+    assert find["ansible.builtin.command"] == "find /etc/cron.d /var/spool/cron -type f -not -name *.* -not -name *~"
+    assert find["failed_when"] is False and find["check_mode"] is False
     assert files.get("loop", [files["ansible.builtin.file"]["path"]]) == FILES[role]

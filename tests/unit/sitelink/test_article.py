@@ -52,6 +52,8 @@ def root(tmp_path, monkeypatch):
     write("/usr/src/DDNS/config.json", json.dumps(config), 0o640)
     write("/root/privatekey", "PRIVATE\n")
     monkeypatch.setattr(article.Article, "public_key", staticmethod(lambda private: "public of " + private))
+    monkeypatch.setattr(article.Article, "running_key", lambda self: "")
+    monkeypatch.setattr(article.shutil, "which", lambda name: "/usr/bin/" + name)
     return tmp_path
 
 
@@ -86,6 +88,8 @@ def test_what_is_there_is_told_without_secrets(root):
                 "preshared": False,
             }
         ],
+        "running_key": "",
+        "tools": True,
     }
     assert found["ddns"] == {"provider": "cloudflare", "id": "", "names": ["example1.example.com"], "token": True}
     assert len(found["cron"]) == 2 and "/usr/src/DDNS" in found["files"]
@@ -135,6 +139,50 @@ def test_a_configuration_of_ours_is_known(root):
     assert hand(root).look()["conf"] == "ours"
     path.unlink()
     assert hand(root).look()["conf"] is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        CONF.replace("\n", "\r\n"),
+        "\ufeff" + CONF,
+        CONF.replace("[Interface]", "[interface]").replace("PrivateKey", "privatekey").replace("[Peer]", "[PEER]"),
+        CONF.replace("ListenPort", "[Interface]\nListenPort"),
+        CONF.replace("[Peer]", "# [Peer]\nTable = off\nDNS = 192.168.1.1\nSaveConfig = true\n[Peer]"),
+        CONF.replace("PrivateKey = PRIVATE", "PostUp = wg set %i private-key /root/privatekey"),
+        CONF.replace(
+            "PrivateKey = PRIVATE", "PostUp = wg set wg0 listen-port 22000 private-key /etc/wireguard/%i.key; true"
+        ),
+    ],
+    ids=[
+        "CRLF",
+        "BOM",
+        "other cases",
+        "[Interface] twice",
+        "what wg-quick knows",
+        "key in a file",
+        "key in a file of its name",
+    ],
+)
+def test_a_configuration_is_read_as_wg_quick_reads_it(root, text):
+    (root / "etc/wireguard/wg0.key").write_text("PRIVATE\n")
+    wanted = hand(root).look()["conf"]
+    (root / "etc/wireguard/wg0.conf").write_bytes(text.encode())
+    assert hand(root).look()["conf"] == wanted
+    hand(root).aside(key=True)
+    assert [path.read_text() for path in (root / "etc/wireguard").glob("wg0.key.??????")] == ["PRIVATE\n"]
+
+
+def test_a_key_that_the_running_tunnel_does_not_have_is_told(root, monkeypatch):
+    monkeypatch.setattr(article.Article, "running_key", lambda self: "public of OTHER")
+    assert hand(root).look()["conf"]["running_key"] == "public of OTHER"
+
+
+def test_a_site_without_wg_is_told_as_that(root, monkeypatch):
+    monkeypatch.undo()
+    monkeypatch.setenv("PATH", str(root))
+    found = hand(root).look()["conf"]
+    assert (found["public_key"], found["running_key"], found["tools"]) == ("", "", False)
 
 
 def test_a_run_of_the_script_prints_json(root, capsys):

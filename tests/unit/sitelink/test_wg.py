@@ -166,15 +166,31 @@ def test_marks_of_running_devices(monkeypatch):
     assert wg.fwmarks() == {}
 
 
-def test_the_articles_cron_job_is_another_user_of_the_table(tmp_path, monkeypatch):
-    path = tmp_path / "crontab"
-    monkeypatch.setattr(others, "CRONTAB", str(path))
+@pytest.mark.parametrize("name", ["crontab", "cron.d/tr069", "cron.d/tr069.bak", "cron/crontabs/root", "cron/root"])
+@pytest.mark.parametrize(
+    ("line", "runs"),
+    [
+        ("* * * * * root /usr/bin/set-tr069-gateway eth1", True),
+        ("@reboot root /usr/local/bin/set-tr069-gateway eth1", True),
+        ('* * * * * root bash -c "/usr/bin/set-tr069-gateway"', True),
+        ("# * * * * * root /usr/bin/set-tr069-gateway eth1", False),
+        ("  # * * * * * root /usr/bin/set-tr069-gateway eth1", False),
+        ("305 3 * * * root /usr/bin/set-tr069-gateway-report", False),
+        ("0 3 * * * root wg show", False),
+    ],
+)
+def test_the_articles_cron_job_is_another_user_of_the_table(tmp_path, monkeypatch, name, line, runs):
+    monkeypatch.setattr(
+        others, "CRONTABS", [str(tmp_path / place) for place in ("crontab", "cron.d/*", "cron/crontabs/*", "cron/*")]
+    )
     cfg = config.GatewayConfig("eth1", [], 305, 0x131, 305, config.FIRST_HOST)
     assert others._article(cfg) == []
-    path.write_text("# * * * * * root /usr/bin/set-tr069-gateway eth1\n")
-    assert others._article(cfg) == []
-    path.write_text("17 * * * * root run-parts /etc/cron.hourly\n* * * * * root /usr/bin/set-tr069-gateway eth1\n")
-    assert "tr069_gateway_remove_article" in others._article(cfg)[0]
+    path = tmp_path / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("17 * * * * root run-parts /etc/cron.hourly\n" + line + "\n")
+    said = others._article(cfg)
+    assert len(said) == (1 if runs and not name.endswith(".bak") else 0)
+    assert all(text.startswith(str(path)) and "tr069_gateway_remove_article" in text for text in said)
     assert others._article(cfg._replace(table=306)) == []
 
 

@@ -11,7 +11,7 @@ import re
 
 from . import config, gateway, wg
 
-CRONTAB = "/etc/crontab"
+CRONTABS = ("/etc/crontab", "/etc/cron.d/*", "/var/spool/cron/crontabs/*", "/var/spool/cron/*")
 
 
 def users(kernel, cfg, mesh):
@@ -124,17 +124,22 @@ def _files(cfg, mesh):
 
 def _article(cfg):
     """The source article's script, which sets the route of its table 305 by cron each minute."""
-    try:
-        with open(CRONTAB, encoding="utf-8", errors="replace") as file:
-            text = file.read()
-    except OSError:
-        return []
-    if cfg.table != 305 or not re.search(r"(?m)^[^#\n]*/set-tr069-gateway\s", text):
-        return []
-    return [
-        "%s runs set-tr069-gateway, which sets another route in the table 305 each minute; remove the line, or set "
-        "tr069_gateway_remove_article to true" % CRONTAB
-    ]
+    found = []
+    paths = [path for pattern in CRONTABS for path in sorted(glob.glob(pattern))] if cfg.table == 305 else []
+    for path in paths:
+        if re.search(r"[.~]", os.path.basename(path)):
+            continue  # a copy, which cron passes over
+        try:
+            with open(path, encoding="utf-8", errors="replace") as file:
+                text = file.read()
+        except OSError:
+            continue
+        if re.search(r"(?m)^[^#\n]*/set-tr069-gateway(?![\w.-])", text):
+            found.append(
+                "%s runs set-tr069-gateway, which sets another route in the table 305 each minute; remove the line, or set "
+                "tr069_gateway_remove_article to true" % path
+            )
+    return found
 
 
 def _setting(text, name):

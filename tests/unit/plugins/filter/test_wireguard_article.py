@@ -94,3 +94,23 @@ def test_a_site_that_is_not_reached_or_has_nothing_is_told():
 
 def test_a_site_that_was_taken_over_needs_nothing():
     assert compare({"a": {"conf": "ours", "ddns": None}}) == {"lines": [], "problems": [], "tokens": []}
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        (
+            {"running_key": KEY_B},
+            f"a: its WireGuard configuration holds the key of {KEY_A}, but the tunnel that is up has {KEY_B}",
+        ),
+        ({"running_key": KEY_A}, ""),
+        ({"running_key": ""}, ""),
+        ({"public_key": "", "tools": False}, "a: it has no program wg. Install wireguard-tools"),
+        ({"public_key": "", "tools": True}, "a: its WireGuard configuration holds no private key"),
+    ],
+)
+def test_a_key_that_cannot_be_taken_over_is_told_with_its_cause(more, words):
+    found = copy.deepcopy(FOUND)
+    found["a"]["conf"].update(more)
+    problems = compare(found)["problems"]
+    assert [problem.startswith(words) for problem in problems] == ([True] if words else [])
