@@ -186,24 +186,26 @@ device() {
       exit !(name == nic || (name == "" && mac != "" && tolower(of["HWADDR"]) == mac))
     }'
 }
-# How a file of netplan, read from stdin, says something of the NIC: alone (one kind of interfaces, and one key at the depth of this one),
-# shared, or nothing. A definition that matches by pattern, MAC address or driver has no word here: those that run are asked what they
-# made of it.
+# How a file of netplan, read from stdin, says something of the NIC: alone (its one definition, by its ID, or by a name that it matches or
+# sets), shared, or nothing. A definition that matches by pattern, MAC address or driver has no word here: those that run are asked what
+# they made of it.
 definition() {
   awk -v nic="$1" '
     BEGIN { name = nic; gsub(/[.]/, "[.]", name); word = "[\"\047]?" name "[\"\047]?[ \t]*" }
     { sub(/^[ \t]*#.*/, ""); sub(/[ \t]#.*/, ""); sub(/\r$/, "") }
     /^[ \t]*$/ { next }
-    /^[ \t]*(ethernets|wifis|modems|bonds|bridges|vlans|tunnels|vrfs|dummy-devices|openvswitch)[ \t]*:/ { kinds++ }
-    { match($0, /^[ \t]*/); depth[NR] = RLENGTH; key[NR] = ($0 ~ /^[ \t]*[^ \t].*:/)
-      if ($0 ~ "^[ \t]*" word ":") { at = RLENGTH; keys++; next } }
-    # in braces, as a port in a list of either form, or by a name that is set or matched
+    { match($0, /^[ \t]*/) }
+    depth == -1 && RLENGTH > below { depth = RLENGTH }
+    depth > 0 && RLENGTH == depth && /:/ { definitions++ }
+    /^[ \t]*(ethernets|wifis|modems|bonds|bridges|vlans|tunnels|vrfs|dummy-devices|openvswitch)[ \t]*:/ {
+      kinds++; below = RLENGTH; depth = -1
+    }
+    $0 ~ "^[ \t]*" word ":" { one++; next }
+    $0 ~ ("^[ \t]*(set-)?name[ \t]*:[ \t]*" word "$") { one++; next }
+    # in braces, or as a port in a list of either form
     $0 ~ ("[{,][ \t]*" word ":") || $0 ~ ("(^|[[,])[ \t]*" word "[],]") || $0 ~ ("^[ \t]*-[ \t]+" word "$") ||
-      $0 ~ ("(^|[{, \t\"\047-])name[\"\047]?[ \t]*:[ \t]*" word "([,}]|$)") { others++ }
-    END {
-      for (line in depth) if (key[line] && depth[line] == at) same++
-      if (keys || others) print (kinds == 1 && same == 1 && keys == 1 && !others) ? "alone" : "shared"
-    }'
+      $0 ~ ("[{,][ \t]*[\"\047]?(set-)?name[\"\047]?[ \t]*:[ \t]*" word "[,}]") { others++ }
+    END { if (one || others) print (kinds == 1 && definitions == 1 && !others) ? "alone" : "shared" }'
 }
 for nic in "$@"; do
   mac=$(cat "$root/sys/class/net/$nic/address" 2>/dev/null)

@@ -130,9 +130,19 @@ DHCP = "      dhcp4: true\n"
         (NET + "  bridges:\n    br0: {interfaces: [eth2,\n      eth1]}\n", "shared"),
         (
             NET + "  ethernets:\n    ont:\n      match: {macaddress: 52:54:00:00:00:0b}\n      set-name: eth1\n",
+            "alone",
+        ),
+        (NET + "  ethernets:\n    ont:\n      match:\n        name: eth1\n", "alone"),
+        # as NetworkManager keeps its profiles on Ubuntu 24.04
+        (NET + '  ethernets:\n    NM-75a1:\n      match:\n        name: "eth1"\n      dhcp4: true\n', "alone"),
+        (
+            NET + "  ethernets:\n    a:\n      match:\n        name: eth1\n    b:\n      match:\n        name: eth2\n",
             "shared",
         ),
-        (NET + "  ethernets:\n    ont:\n      match:\n        name: eth1\n", "shared"),
+        (
+            NET + "  ethernets:\n    a:\n      match: {name: eth0}\n      set-name: eth1\n    b: {dhcp4: true}\n",
+            "shared",
+        ),
         (NET + "  ethernets:\n    ont: {match: {name: eth1}, dhcp4: true}\n", "shared"),
         # other names, patterns, and what is built upon it
         (NET, None),
