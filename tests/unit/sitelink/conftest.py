@@ -39,7 +39,7 @@ def namespaces(tmp_path_factory):
 @pytest.fixture
 def directories(tmp_path, monkeypatch):
     """The program's directories, for tests in this process."""
-    for name in ("ETC", "RUN", "WIREGUARD", "LIB"):
+    for name in ("ETC", "RUN", "WIREGUARD", "LIB", "SYSTEM"):
         path = tmp_path / name.lower()
         path.mkdir()
         monkeypatch.setattr(config, name, str(path))

@@ -167,3 +167,57 @@ def test_one_for_a_nic_that_is_not_there_neither(root):
     root.netplan()
     root.generated["10-netplan-eth9.network"] = "[Match]\nName=eth9\n"
     assert root.pending() == []
+
+
+def without_a_file(root, admin):
+    root.nic("eth1", "")
+    path = root.path + networkd.LINKS + "/1"
+    with open(path, "w") as file:
+        file.write("ADMIN_STATE=%s\nOPER_STATE=degraded\n" % admin)
+
+
+@pytest.mark.parametrize(
+    ("admin", "words"),
+    [
+        ("unmanaged", ["no .network file", "unmanaged", "Unmanaged="]),
+        ("pending", ["waits for udev", "systemd-udevd"]),
+        ("initialized", ["waits for udev", "systemd-udevd"]),
+        ("failed", ["failed", "journalctl -u systemd-networkd"]),
+        ("configuring", ["networkctl status eth1"]),
+        ("configured", ["networkctl status eth1"]),
+        ("", ["networkctl status eth1"]),
+    ],
+)
+def test_a_nic_without_a_file_is_told_by_what_networkd_says_of_it(root, admin, words):
+    without_a_file(root, admin)
+    sentence = networkd.wrong_file("eth1", OURS, root.path, wait=1, sleep=lambda seconds: None)
+    assert all(word in sentence for word in words), sentence
+    assert "eth1" in sentence
+
+
+@pytest.mark.parametrize("admin", ["configuring", "configured", "pending", "degraded"])
+def test_with_our_file_in_force_no_state_is_a_fault(root, admin):
+    """The address comes later, and is waited for elsewhere."""
+    root.nic("eth1", OURS)
+    with open(root.path + networkd.LINKS + "/1", "w") as file:
+        file.write("ADMIN_STATE=%s\nOPER_STATE=degraded\nNETWORK_FILE=%s\n" % (admin, OURS))
+    assert networkd.wrong_file("eth1", OURS, root.path, wait=1, sleep=lambda seconds: None) is None
+
+
+def test_a_nic_that_networkd_does_not_know_is_told_as_that(root):
+    root.write("/sys/class/net/eth1/ifindex", "7\n")
+    sentence = networkd.wrong_file("eth1", OURS, root.path, wait=1, sleep=lambda seconds: None)
+    assert "does not know eth1" in sentence and "systemctl status systemd-networkd" in sentence
+
+
+def test_a_nic_that_is_gone_is_told_as_that(root):
+    sentence = networkd.wrong_file("eth1", OURS, root.path, wait=1, sleep=lambda seconds: None)
+    assert "there is no NIC eth1" in sentence
+
+
+def test_a_file_of_the_same_name_that_replaces_ours_is_named(root):
+    """As somebody made it to change ours: what is in /etc counts before what netplan writes into /run."""
+    other = "/etc/systemd/network/" + os.path.basename(OURS)
+    root.nic("eth1", other)
+    sentence = networkd.wrong_file("eth1", OURS, root.path, wait=1, sleep=lambda seconds: None)
+    assert other in sentence and "same name" in sentence and "sorts later" not in sentence

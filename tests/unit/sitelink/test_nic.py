@@ -307,3 +307,17 @@ def test_a_change_of_others_that_waits_is_told_before_anything_is_touched(site, 
     # Nothing to do is nothing to refuse.
     waiting.append("eth0 waits")
     assert site.change(networkd_plan()) == ([], [])
+
+
+@pytest.mark.parametrize("runs", [True, False])
+def test_a_networkd_that_does_not_run_is_the_reason(site, monkeypatch, runs):
+    monkeypatch.setattr(networkd, "pending", lambda nics, execute, root: [])
+    monkeypatch.setattr(networkd, "wrong_file", lambda name, wanted, root, wait: "something about a file")
+    execute = site.execute
+    site.execute = lambda argv: (
+        (3, "inactive") if argv[:2] == ["systemctl", "is-active"] and not runs else execute(argv)
+    )
+    with pytest.raises(nic.NicError) as error:
+        site.change(networkd_plan())
+    assert ("systemd-networkd does not run" in str(error.value)) is not runs
+    assert ("something about a file" in str(error.value)) is runs

@@ -203,6 +203,15 @@ def _address(options):
 
 
 def _nic(options):
+    try:
+        return _change_nic(options)
+    except PermissionError:
+        raise
+    except OSError as error:
+        raise nic.NicError("%s: %s" % (options.interface, error)) from None
+
+
+def _change_nic(options):
     if options.keep:
         nic.keep(options.interface)
     elif options.revert:

@@ -16,6 +16,7 @@ ETC = "/etc/sitelink"
 RUN = "/run/sitelink"
 LIB = "/var/lib/sitelink"
 WIREGUARD = "/etc/wireguard"
+SYSTEM = "/etc/systemd/system"
 
 IPV6_SWITCH = "/proc/sys/net/ipv6/conf/default/disable_ipv6"
 

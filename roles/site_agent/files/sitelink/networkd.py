@@ -49,11 +49,32 @@ def wrong_file(nic, wanted, root="", wait=WAIT, sleep=time.sleep):
         sleep(0.5)
     found = file_of(nic, root)
     if not found:
-        return "systemd-networkd does not configure %s; networkctl status %s says why" % (nic, nic)
+        return _without_file(nic, root)
+    if os.path.basename(found) == os.path.basename(wanted):
+        return "systemd-networkd configures %s by %s, which replaces %s: the same name in a directory that comes first. Remove it" % (
+            nic, found, wanted,
+        )  # fmt: skip
     return (
         "systemd-networkd configures %s by %s, which comes before %s: let the [Match] of that file (netplan: the match of its "
         "definition) leave %s out, or give it a name that sorts later" % (nic, found, os.path.basename(wanted), nic)
     )
+
+
+def _without_file(nic, root):
+    """Why networkd goes by no file at all."""
+    try:
+        known = os.path.exists(_state_file(nic, root))
+    except OSError:
+        return "there is no NIC %s any more" % nic
+    if not known:
+        return "systemd-networkd does not know %s; look with: systemctl status systemd-networkd" % nic
+    said = {
+        "unmanaged": "it has no .network file for it, or one with Unmanaged=, and calls it unmanaged",
+        "pending": "it waits for udev; look with: systemctl status systemd-udevd",
+        "initialized": "it waits for udev; look with: systemctl status systemd-udevd",
+        "failed": "it failed; look with: journalctl -u systemd-networkd",
+    }.get(_state(nic, "ADMIN_STATE", root))
+    return "systemd-networkd does not configure %s%s; networkctl status %s says why" % (nic, ": " + said if said else "", nic)
 
 
 def pending(nics, execute, root=""):

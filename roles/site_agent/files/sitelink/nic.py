@@ -17,6 +17,18 @@ from collections import namedtuple
 from . import config, cut, log, networkd, state
 
 SHOWN = 600  # characters of what a failed command said
+# The timer is gone when the site is switched off, and whoever was cut off switches it off and on.
+BOOT = """\
+# Of a change that nobody has confirmed yet; it goes with that.
+[Unit]
+Description=Take back the unconfirmed configuration of %(nic)s
+ConditionPathExists=%(pending)s
+After=network.target
+
+[Service]
+Type=oneshot
+ExecStart=/usr/local/sbin/sitelink nic %(nic)s --revert
+"""
 
 # files: {path: (mode, text)}; up, down, gone, rescue: lists of argv, network: a path, see the role's vars. nics: the names of all NICs
 # that it configures. A command whose program has a "-" before it may fail.
@@ -81,12 +93,12 @@ class Nic:
 
         The change stands for `revert_after` seconds, unless keep() is called. When a command fails, all is as it was before.
         """
-        record = state.read_json(self.record)
+        record = self._read_record()
         previous = _setup(record["applied"]) if record.get("applied") else None
         take = [path for path in take if os.path.lexists(self.root + path)]
         parts = {path: self._without(path) for path in shared}
         changes = self._changes(previous, target, record, take, parts)
-        if not changes and not dry and target and target.raw != record.get("applied"):
+        if not changes and not dry and target:
             state.write_json(self.record, dict(record, applied=target.raw), 0o600)  # other commands, same files
         if changes:
             self._refuse_to_apply_what_others_changed(target or previous)
@@ -95,7 +107,7 @@ class Nic:
         touched = set(record.get("kept", {})) | set(take) | set(parts)
         for setup in (previous, target):
             touched.update(setup.files if setup else ())
-        before = state.read_json(self.pending)
+        before = self._read_pending()
         fresh = not before
         if fresh:
             before = {"record": record, "files": {path: self._copy(path) for path in sorted(touched)}}
@@ -103,17 +115,20 @@ class Nic:
         for path in touched:
             before["files"].setdefault(path, self._copy(path))
         before["target"] = target.raw if target else None
-        state.write_json(self.pending, before, 0o600)
         try:
+            state.write_json(self.pending, before, 0o600)
             self._arm((target or previous).revert_after)
-        except NicError:
+        except (NicError, OSError) as error:
             if fresh:
-                os.unlink(self.pending)  # nothing was touched
-            raise
+                self._forget_pending()
+            raise NicError("%s; nothing was changed" % error) from None
         try:
             self._go(previous, target, record, take, parts, before.get("missing", []))
         except (NicError, OSError) as error:
-            self.revert()
+            try:
+                self.revert()
+            except (NicError, OSError) as worse:
+                raise NicError("%s; %s; the site's timer tries it again" % (error, worse)) from None
             raise NicError("%s; the configuration that was there before is back" % error) from None
         return changes
 
@@ -122,25 +137,27 @@ class Nic:
         self._disarm()
         if not os.path.exists(self.pending):
             raise NicError("%s: the change was not confirmed in time and has been taken back" % self.interface)
-        os.unlink(self.pending)
+        self._forget_pending()
 
     def revert(self, rescue=False):
         """Take an unconfirmed change back. With `rescue` the network managers are also started again, for what else it did.
 
         Returns whether there was one.
         """
-        before = state.read_json(self.pending)
+        before = self._read_pending()
         if not before:
             return False
-        if not rescue:
-            self._disarm()  # else this runs in the timer's own service
         old = _setup(before["record"]["applied"]) if before["record"].get("applied") else None
         new = _setup(before["target"]) if before.get("target") else None
         leaving = new and not (old and old.backend == new.backend)
         if leaving:
             self._run(new.down, tolerant=True)
+        wrong = []
         for path, copy in before["files"].items():
-            self._restore(path, copy)
+            try:
+                self._restore(path, copy)
+            except OSError as error:
+                wrong.append("%s cannot be put back: %s" % (path, error.strerror))
         self._remove_empty(before.get("missing", []))
         if leaving:
             self._run(new.gone, tolerant=True)
@@ -153,8 +170,53 @@ class Nic:
         if rescue:
             for setup in (new, old if not new or (old and old.backend != new.backend) else None):
                 self._run(setup.rescue if setup else [], tolerant=True)
-        os.unlink(self.pending)
+        if wrong:
+            raise NicError("; ".join(wrong))
+        self._forget_pending()
+        if not rescue:
+            self._disarm()  # else this runs in the timer's own service
         return True
+
+    def _read_record(self):
+        """What was applied and confirmed last; {} when nothing was."""
+        record = state.read_json(self.record)
+        if not record and os.path.exists(self.record):
+            log.log(
+                log.WARNING,
+                "%s is damaged: what was put aside for %s is not known any more, what was applied is taken from %s"
+                % (self.record, self.interface, config.ETC),
+            )
+            record = self._planned()
+        return record
+
+    def _planned(self):
+        """As a record: what /etc/sitelink says, for want of anything better."""
+        try:
+            return {"applied": load(self.interface).raw}
+        except config.ConfigError:
+            return {}
+
+    def _read_pending(self):
+        """What was there before a change that is not confirmed; {} when there is none. Where that is damaged, what is ours goes, and what
+        was put aside comes back."""
+        before = state.read_json(self.pending)
+        if before or not os.path.exists(self.pending):
+            return before
+        record, planned = state.read_json(self.record), self._planned()
+        log.log(log.WARNING, "%s is damaged; all of ours goes for the NIC, and the next run begins anew" % self.pending)
+        ours = [item["applied"] for item in (planned, record) if item.get("applied")]
+        files = {path: None for raw in ours for path in _setup(raw).files}
+        files.update(record.get("kept", {}))
+        return {"record": {}, "files": files, "target": ours[-1] if ours else None}
+
+    def _forget_pending(self):
+        """What is for the next boot alone does nothing any more once the first of these is gone."""
+        for path in (self.pending, self._boot("multi-user.target.wants"), self._boot()):
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(path)
+
+    def _boot(self, *directory):
+        return os.path.join(config.SYSTEM, *(directory + (self.unit + "-boot.service",)))
 
     def _changes(self, previous, target, record, take, parts):
         found = []
@@ -206,6 +268,10 @@ class Nic:
             state.write_json(self.record, {"applied": target.raw, "kept": kept, "left": left, "made": made}, 0o600)
             self._run(target.up)
             wrong = networkd.wrong_file(self.interface, target.network, self.root, self.wait) if target.network else None
+            if wrong and self.execute(["systemctl", "is-active", "systemd-networkd.service"])[0]:
+                wrong = "systemd-networkd does not run, so nothing configures %s; look with: systemctl status systemd-networkd" % (
+                    self.interface
+                )
             if wrong:
                 raise NicError(wrong)
         elif os.path.exists(self.record):
@@ -226,6 +292,11 @@ class Nic:
 
     def _arm(self, seconds):
         self._disarm()
+        # systemd reads it at the next boot: no need to tell it.
+        state.write_text(self._boot(), BOOT % {"nic": self.interface, "pending": self.pending})
+        os.makedirs(os.path.dirname(self._boot("multi-user.target.wants")), mode=0o755, exist_ok=True)
+        if not os.path.lexists(self._boot("multi-user.target.wants")):
+            os.symlink(self._boot(), self._boot("multi-user.target.wants"))
         program = ["/usr/local/sbin/sitelink", "nic", self.interface, "--revert"]
         timer = ["systemd-run", "--quiet", "--unit=" + self.unit, "--on-active=%d" % seconds,
                  "--timer-property=AccuracySec=1s"]  # fmt: skip
@@ -270,7 +341,9 @@ class Nic:
             return None
 
     def _restore(self, path, copy):
-        """Make a file what a copy says, in one step."""
+        """Make a file what a copy says, in one step. One that is so already needs no space on a disk that is full."""
+        if self._copy(path) == copy:
+            return
         path = self.root + path
         if copy is None:
             if os.path.lexists(path):
