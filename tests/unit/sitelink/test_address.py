@@ -75,6 +75,7 @@ def test_a_peers_address_is_where_its_key_was_heard(directories):
         "KB": {"name": "site-b", "alive": True, "endpoint": "10.1.2.3:22000"},
         "KC": {"name": "site-c", "alive": False, "endpoint": "10.1.2.4:22000"},
         "KD": {"name": "site-d", "alive": True, "endpoint": "8.8.8.8:22000"},
+        "KE": {"name": "site-e", "alive": True, "endpoint": "[2001:db8::5]:22000"},
     }
     state.write_json(config.run_path("mesh", "wg0", "json"), {"peers": peers})
     assert "does not run" in why()  # a file of yesterday says nothing
@@ -84,6 +85,7 @@ def test_a_peers_address_is_where_its_key_was_heard(directories):
         assert address.find_peer("site-b", NETWORKS) == "10.1.2.3"
         assert why("site-c").endswith("it is not heard") and why("site-x").endswith("it is not heard")
         assert "8.8.8.8, which is outside the underlay 10.0.0.0/7" in why("site-d")
+        assert "[2001:db8::5], which is outside the underlay 10.0.0.0/7" in why("site-e")
 
 
 @pytest.mark.parametrize("lengths", [(20, 24), (24, 20)])

@@ -392,3 +392,8 @@ def test_an_exit_that_does_not_forward():
     assert codes(look, away(when="never", broadband=None, used=None, exits={}, serves=["site-b"])) == [
         "exit_forwarding"
     ]
+
+
+def test_files_of_a_clock_that_was_ahead_say_nothing_against_the_peers_clocks():
+    for clocks, expected in (({"b": 0.2}, []), ({}, ["clock_behind"]), ({"b": 8 * HOUR}, ["clock_behind"])):
+        assert codes(Look(files_from_the_future="now 2027", clocks=clocks)) == expected

@@ -172,3 +172,9 @@ def test_messages_about_keys():
         assert tell.parse(message) == (kind, [record])
         assert tell.parse(message[:-1]) is None and tell.parse(message + b"x") is None
         assert tell.parse(message[:5] + b"\2" + record * 2) is None and tell.parse(message[:5] + b"\0") is None
+
+
+@pytest.mark.parametrize("wrong", [[], 5, "text", {"192.168.11.2": 5}, {"192.168.11.2": []}])
+def test_a_damaged_file_is_passed_over(wrong):
+    found = handover.Handover({"peers": wrong, "promised": wrong, "waits": wrong})
+    assert (found.peers, found.promised, found.waits) == ({}, {}, [])

@@ -121,3 +121,14 @@ def test_resolvconf(resolv, commands):
     assert len(commands) == 1
     want()
     assert commands[1:] == [("resolvconf", "-d", "tun.sitelink-wg0")]
+
+
+@pytest.mark.parametrize("restore", [True, False])
+def test_a_file_that_a_power_cut_left_empty_is_ours(resolv, restore):
+    assert want("223.5.5.5") == 0
+    resolv.write_text("")  # between truncation and writing
+    if restore:
+        assert names.run("wg0", restore=True) == 0 and resolv.read_text() == OWN
+    else:
+        assert want("119.29.29.29") == 0 and "119.29.29.29" in resolv.read_text()
+        assert want() == 0 and resolv.read_text() == OWN

@@ -110,3 +110,16 @@ def test_requests_that_fail(namespaces):
     kernel.delete_route(ROUTES[1])
     kernel.delete_rule(RULES[0])
     assert kernel.lookup("10.1.1.1") is None
+
+
+def test_what_has_gone_has_no_addresses_and_no_routes(namespaces):
+    kernel = namespaces().kernel()
+    assert kernel.addresses(9999) == [] and kernel.routes(netlink.MAIN_TABLE, oif=9999) == []
+
+
+def test_a_nic_is_known_by_its_name_and_not_by_its_further_ones(namespaces):
+    """nftables and /proc know it by that one only: a firewall of the old name would not hold it."""
+    namespace = namespaces()
+    namespace.sh("ip link add eno1 type veth peer name other; ip link property add dev eno1 altname enp3s0")
+    kernel = namespace.kernel()
+    assert kernel.link("enp3s0") is None and kernel.link("eno1").name == "eno1"

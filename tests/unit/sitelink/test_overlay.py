@@ -3,7 +3,7 @@ import ipaddress
 
 import pytest
 
-from sitelink import config, netlink, overlay
+from sitelink import config, netlink, overlay, wg
 
 
 def connected(dst, oif):
@@ -88,3 +88,44 @@ def test_what_the_mesh_would_cut_off(dst, nic, words):
     found = overlay.overlaps(kernel, cfg)
     assert len(found) == (1 if words else 0)
     assert all(word in found[0] for word in words or [])
+
+
+@pytest.mark.parametrize(
+    "dst, gateway, counts",
+    [
+        ("192.168.2.0/24", None, True),  # as dhcpcd makes it, whose address comes without one
+        ("192.168.2.1/32", None, False),  # networkd's, to the DHCP server
+        ("192.168.2.0/24", "192.168.1.1", False),  # what a DHCP server hands out
+    ],
+)
+def test_a_prefix_that_dhcpcd_made_is_connected_too(dst, gateway, counts):
+    class Dhcp(Kernel):
+        def routes(self, table, protocol=None, oif=None):
+            made = connected(dst, 2)._replace(protocol=netlink.PROTOCOL_DHCP, gateway=gateway)
+            return [route for route in (made,) if protocol in (None, 0, route.protocol)]
+
+    peers = [config.MeshPeer("site-b", "kb", "192.168.11.2", ["192.168.11.2/32", "192.168.2.0/24"], None, [], False)]
+    cfg = config.MeshConfig("m", "site-a", "wg0", "eth1", [], 22000, 305, 1420, 25, ["192.168.11.1/24"], [], "", peers)
+    assert len(overlay.overlaps(Dhcp(["lo", "eth0", "eth1", "wg0"], []), cfg)) == counts
+
+
+def test_an_address_that_is_refused_does_not_keep_the_routes_away(monkeypatch):
+    routed = []
+
+    def refuse(*_):
+        raise PermissionError(13, "Permission denied")
+
+    class Asked:
+        def settle(self, *_):
+            pass
+
+        plan_in_use = conf_in_use = lambda self, plan, *_: plan
+
+    monkeypatch.setattr(overlay, "load_conf", lambda *_: wg.Device())
+    monkeypatch.setattr(wg, "show", lambda _: wg.Device())
+    monkeypatch.setattr(wg, "differences", lambda *_: [])
+    monkeypatch.setattr(overlay, "_link", refuse)
+    monkeypatch.setattr(overlay, "_routes", lambda *_: routed.append(True))
+    cfg = config.MeshConfig("m", "site-a", "wg0", "eth1", [], 22000, 305, 1420, 25, ["192.168.11.1/24"], [], "", [])
+    faults, _, _ = overlay.reconcile(None, cfg, None, Asked())
+    assert routed == [True] and any("Permission denied" in fault for fault in faults)

@@ -618,3 +618,47 @@ def test_whatever_happens(events, seed):
 
 def parse(endpoint):
     return peers.parse_endpoint(endpoint) and config.inside(endpoint.split(":")[0], config.networks(["10.0.0.0/7"]))
+
+
+@pytest.mark.parametrize("count", [1, 60, 300])
+def test_many_answers_of_a_resolver_do_not_keep_the_proven_endpoint_from_its_turn(count):
+    mesh = Mesh(plan("b"))
+    mesh.peers.remember({"key-b": ["10.1.1.1:22000"]})
+    mesh.observe()
+    turns, start = [], mesh.now
+    while mesh.now < start + 60:
+        tried = mesh.step(0.1).tries.get("key-b")
+        if tried == "10.1.1.1:22000":
+            turns.append(mesh.now - start)
+        if mesh.asked:
+            mesh.asked.clear()
+            mesh.answer(
+                *("10.%d.%d.%d" % (mesh.now % 200 + 2, number // 200, number % 200 + 1) for number in range(count))
+            )
+    assert turns[0] < 1 and turns[1] <= 20 and len(turns) >= 3
+    assert len(mesh.state().candidates) <= 1 + peers.REMEMBERED
+
+
+@pytest.mark.parametrize("keepalive", [25, 60, 100, 150, 300])
+def test_an_idle_pair_lives_whatever_its_keepalive(keepalive):
+    """WireGuard renews a session with the first packet after 120 s."""
+    mesh = Mesh(plan("b"))
+    mesh.cfg = mesh.cfg._replace(keepalive=keepalive)
+    mesh.peers.update(mesh.cfg)
+    mesh.bring_up()
+    shaken = mesh.now
+    for second in range(1, 1800):
+        if second % keepalive == 0:
+            mesh.hear(handshake=mesh.now - shaken > 120)
+            shaken = mesh.now if mesh.now - shaken > 120 else shaken
+        if mesh.observe(1).lost:
+            raise AssertionError("lost after %d s" % second)
+
+
+@pytest.mark.parametrize("step", [3600, 86400 * 365])
+def test_a_clock_that_went_forward_ends_no_tunnel_when_the_daemon_restarts(step):
+    mesh = Mesh(plan("b"))
+    mesh.peers.restore({"key-b": {"endpoint": "10.1.1.1:22000", "source": "dns", "alive": True, "since": 17.5}})
+    mesh.running().endpoint, mesh.running().rx = "10.1.1.1:22000", 100
+    mesh.running().handshake = int(WALL + mesh.now - step)
+    assert mesh.step().tries == {} and mesh.state().alive

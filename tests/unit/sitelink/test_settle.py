@@ -65,3 +65,15 @@ def test_a_dry_run_counts_with_files_that_are_not_written(write):
     assert not settle.compose("wg0", dry_run=True, as_if={config.mesh_path("wg0"): "another digest"}), (
         "which key is not known"
     )
+
+
+@pytest.mark.parametrize("content", ["", "no key\n", b"\xff\xfe".decode("latin-1")])
+def test_a_key_that_was_not_finished_is_passed_over(write, monkeypatch, content):
+    def public_key(private):
+        if not private.startswith("the-"):
+            raise wg.WgError("wg pubkey failed: Key is not the correct length or format")
+        return "of-" + private
+
+    monkeypatch.setattr(wg, "public_key", public_key)
+    write("wg0.key.aaaaaa", content)
+    assert settle.own_key(config.load_mesh("wg0")) == "the-second"

@@ -87,7 +87,7 @@ def find_peer(name, networks):
         for peer in peers.values():
             if peer.get("name") == name and peer.get("alive") and peer.get("endpoint"):
                 host = peer["endpoint"].rpartition(":")[0]
-                if config.inside(host, networks):
+                if ":" not in host and config.inside(host, networks):
                     return host
                 reason = "it is heard at %s, which is outside the underlay %s" % (host, listed(networks))
     raise NoAddress("the address of the peer %s is not known: %s" % (name, reason), "peer_unknown")

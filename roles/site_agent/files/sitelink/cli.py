@@ -45,7 +45,7 @@ def main(arguments=None):
     options = _parser().parse_args(arguments)
     try:
         return options.run(options)
-    except (config.ConfigError, address.NoAddress, nftables.NftError) as error:
+    except (config.ConfigError, address.NoAddress, nftables.NftError, wg.WgError) as error:
         log.log(log.ERROR, "sitelink: %s" % error)
     except PermissionError as error:
         log.log(log.ERROR, "sitelink: %s; this needs root" % error.strerror)

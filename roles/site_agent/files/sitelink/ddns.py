@@ -432,9 +432,9 @@ def report():
             found["reason"] = "only root can read how it stands; run: sudo sitelink status"
         else:
             found["reason"] = "no update has run yet; see: systemctl status sitelink-ddns.timer sitelink-ddns.service"
-    elif time.monotonic() - told["checked"] > 3 * settings["interval"] + 2 * (CLIENT_SECONDS + SETTLE_SECONDS):
+    elif time.monotonic() - told.get("checked", 0) > 3 * settings["interval"] + 2 * (CLIENT_SECONDS + SETTLE_SECONDS):
         found["reason"] = "no update ran for %d s; start them with: systemctl start sitelink-ddns.timer" % (
-            time.monotonic() - told["checked"]
+            time.monotonic() - told.get("checked", 0)
         )
     else:
         found["state"], found["reason"] = told["state"], told["reason"]

@@ -247,13 +247,13 @@ def names(report, look, asleep=False):
 def clock(report, look):
     """Whether the clock is wrong, by files that were written later than now and by the clocks of the peers."""
     later = look.files_from_the_future()
-    if later:
-        return [finding("clock_behind", later)]
     told = {}  # {peer: seconds that its clock is ahead}
     for mesh in report["mesh"]:
         asked = [peer for peer in mesh["peers"] if peer["latency"] is not None and not peer["external"]]
         told.update(look.clocks(mesh["interface"], asked))
     like_us = [name for name in told if apart(told[name], 0) <= CLOCK_SECONDS]
+    if later and not like_us:  # else the clock was ahead when they were written
+        return [finding("clock_behind", later)]
     others = {
         name: [each for each in told if apart(told[each], told[name]) <= CLOCK_SECONDS]
         for name in told

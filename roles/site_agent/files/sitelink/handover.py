@@ -16,7 +16,7 @@ import base64
 import hashlib
 import socket
 
-from . import wg
+from . import state, wg
 
 FRESH_SECONDS = 3  # that a peer's READY counts
 OTHER_KEY_SECONDS = 10  # that a silent peer is looked for by one of its two keys, before the other's turn
@@ -33,11 +33,11 @@ class Handover:
     def __init__(self, saved):
         self.own = saved.get("own")  # public key in use
         self.private = saved.get("private")  # its private key, while it is not that of the files
-        self.waits = list(saved.get("waits") or [])  # addresses that have to know the new key
+        self.waits = [item for item in state.items(saved.get("waits")) if isinstance(item, str)]  # addresses that have to know the new key
         # {address: [public key in use]}, and the preshared key in use while it is not that of the file
-        self.peers = {address: list(item) for address, item in (saved.get("peers") or {}).items()}
+        self.peers = {address: list(item) for address, item in state.members(saved.get("peers")) if state.items(item)}
         self.ready, self.asked = {}, None  # {address: when it said so}, and the plan that this is about
-        self.promised = {address: tuple(item) for address, item in (saved.get("promised") or {}).items()}
+        self.promised = {address: tuple(item) for address, item in state.members(saved.get("promised")) if state.items(item)}
         # {address: (public key, preshared key)}: what this site said to know, maybe of an earlier plan
         self.other = set()  # addresses whose new key is tried, although they said nothing
         self.turns = {}  # {address: when the other key of a silent peer is to be tried}

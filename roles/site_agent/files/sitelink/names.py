@@ -105,7 +105,7 @@ def replace_file(interface, resolvers, path=None):
     """Put the servers into a plain resolv.conf, and what was there aside."""
     path, backup = path or dns.RESOLV_CONF, backup_path(interface)
     before = _text(path)
-    if not before.startswith(MARK):
+    if not _is_ours(before, backup):
         state.write_text(backup, before)
     # The domains that are searched are still those of this site.
     kept = [line for line in _text(backup).splitlines() if line.split()[:1] in (["search"], ["domain"], ["options"])]
@@ -118,9 +118,14 @@ def restore_file(interface, path=None):
     path, backup = path or dns.RESOLV_CONF, backup_path(interface)
     if not os.path.exists(backup):
         return
-    if _text(path).startswith(MARK):
+    if _is_ours(_text(path), backup):
         _overwrite(path, _text(backup))
     os.unlink(backup)
+
+
+def _is_ours(text, backup):
+    """Whether a resolv.conf is of our making. An empty one is what a power cut or a full disk made of it while it was written."""
+    return text.startswith(MARK) or (not text.strip() and bool(_text(backup).strip()))
 
 
 def _overwrite(path, text):

@@ -15,7 +15,7 @@ MAIN_TABLE = 254
 SCOPE_LINK = 253
 UNICAST, UNREACHABLE = 1, 7  # rtm_type
 ONLINK = 4  # RTNH_F_ONLINK: the gateway is on this link whatever the other routes say
-PROTOCOL_KERNEL = 2
+PROTOCOL_KERNEL, PROTOCOL_DHCP = 2, 16
 SECONDARY, DEPRECATED, TENTATIVE = 0x01, 0x20, 0x40  # ifa_flags
 INVERT = 2  # FIB_RULE_INVERT
 # ndm_state: being asked for the first time; did not answer; everything that has a hardware address
@@ -69,7 +69,8 @@ class Kernel:
         self._sequence = 0
 
     def link(self, name):
-        """The link of that name, or None."""
+        """The link of that name, or None. One that has it as a further name only (Linux 5.5) is known by its own to all else, to nftables
+        for one."""
         body = _LINK.pack(0, 0, 0, 0, 0) + _attribute(3, name.encode() + b"\0")
         try:
             replies = self._request(_GETLINK, _REQUEST, body)
@@ -77,14 +78,20 @@ class Kernel:
             if error.errno == errno.ENODEV:
                 return None
             raise
-        return _parse_link(replies[0][1])
+        found = _parse_link(replies[0][1])
+        return found if found is not None and found.name == name else None
 
     def links(self):
         return self._dump(_GETLINK, _LINK.pack(0, 0, 0, 0, 0), _parse_link)
 
     def addresses(self, index, family=socket.AF_INET):
         """The addresses of a link, of IPv4 unless said otherwise."""
-        found = self._dump(_GETADDR, _ADDRESS.pack(family, 0, 0, 0, index), _parse_address)
+        try:
+            found = self._dump(_GETADDR, _ADDRESS.pack(family, 0, 0, 0, index), _parse_address)
+        except OSError as error:
+            if error.errno == errno.ENODEV:  # it has just gone
+                return []
+            raise
         return [item for item in found if item.index == index]
 
     def overlay_addresses(self, index):
@@ -100,7 +107,7 @@ class Kernel:
         try:
             found = self._dump(_GETROUTE, body, _parse_route)
         except OSError as error:
-            if error.errno == errno.ENOENT:  # no such table yet
+            if error.errno in (errno.ENOENT, errno.ENODEV):  # no such table yet, a link that has just gone
                 return []
             raise
         # kernels before 4.20 ignore the filter

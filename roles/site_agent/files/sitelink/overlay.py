@@ -92,11 +92,12 @@ def reconcile(kernel, plan, link, handover, exit_address=None):
             wg.set_allowed_ips(cfg.interface, {key: wanted[key] for key in different})
         else:
             wg.sync(cfg.interface, conf, {key: peer.keepalive for key, peer in device.peers.items() if peer.endpoint})
-    try:
-        _link(kernel, link, conf)
-        _routes(kernel, cfg, conf, link, faults, peer_faults)
-    except OSError as error:
-        faults.append("the kernel refused a change of %s: %s" % (cfg.interface, error.strerror))
+    # The one does not wait for the other: an address of IPv6 that is refused is no matter of the routes to the LANs.
+    for change in (lambda: _link(kernel, link, conf), lambda: _routes(kernel, cfg, conf, link, faults, peer_faults)):
+        try:
+            change()
+        except OSError as error:
+            faults.append("the kernel refused a change of %s: %s" % (cfg.interface, error.strerror))
     return faults, peer_faults, files
 
 
@@ -143,7 +144,7 @@ def warnings(kernel, cfg):
     """What works, but is probably not meant: a LAN that a virtual network of this site has as well; a list of sentences."""
     names = {item.index: item.name for item in kernel.links()}
     found = []
-    for route in kernel.routes(netlink.MAIN_TABLE, protocol=netlink.PROTOCOL_KERNEL):
+    for route in filter(_is_connected, kernel.routes(netlink.MAIN_TABLE)):
         name = names.get(route.oif, "")
         if not VIRTUAL.match(name):
             continue
@@ -224,9 +225,16 @@ def ipv6_possible():
 def _connected(kernel, cfg, own_index):
     """The connected routes of the other interfaces, and the index of the underlay NIC or None."""
     underlay = kernel.link(cfg.underlay_interface)
-    routes = kernel.routes(netlink.MAIN_TABLE, protocol=netlink.PROTOCOL_KERNEL)
+    routes = [route for route in kernel.routes(netlink.MAIN_TABLE) if _is_connected(route)]
     connected = [route for route in routes if route.type == netlink.UNICAST and route.oif != own_index]
     return connected, underlay.index if underlay else None
+
+
+def _is_connected(route):
+    """Whether a route comes with an address. dhcpcd makes it itself; networkd's to a single DHCP server looks alike but for its length."""
+    if route.protocol == netlink.PROTOCOL_DHCP:
+        return route.scope == netlink.SCOPE_LINK and route.gateway is None and not route.dst.endswith("/32")
+    return route.protocol == netlink.PROTOCOL_KERNEL
 
 
 def _lan_faults(cfg, connected, underlay_index):

@@ -21,10 +21,13 @@ HANDOVER_PATIENCE = 7.0  # after a new key: WireGuard begins a second handshake 
 MOVED_PATIENCE = 1.0  # seconds that it has when there is a reason to think that the link is broken
 ECHOES = 4  # requests in that time
 SESSION_SECONDS = 200  # WireGuard refuses a session after 180 s (REJECT_AFTER_TIME), so a live one has renewed it
+# It is renewed with the first packet after 120 s (REKEY_AFTER_TIME), on an idle pair a keepalive; and that may need some attempts.
+RENEWAL_SECONDS = 120 + 55
 
 TRY_SECONDS = 2  # that a candidate has before the next one's turn
 FIRST_TRY_SECONDS = 1  # that it has when a new one arrives meanwhile
 STAGGER_SECONDS = 0.3  # that one end of a pair waits: of two handshakes begun at the same time none succeeds
+PROVEN_SECONDS = 15  # that an endpoint which once worked waits for its next turn behind those that nobody has tried
 EAGER_SECONDS = 120  # after a loss the candidates take turns without pause, and DNS is asked often
 PAUSE, LAST_PAUSE = 5, 60  # seconds between two turns of the same candidates; WireGuard initiates once in 5 s anyway
 LOOKUP_SECONDS = 4  # between two DNS lookups for one dead peer while eager
@@ -251,7 +254,9 @@ class Peers:
     def _observe(self, state, running, now, wall):
         if state.rx is None or running.rx < state.rx:  # seen for the first time, or the device is a new one
             # a tunnel that lived when the daemon started gets the time to prove it, also after the clock was set back
-            lived = running.handshake and running.rx and wall - running.handshake < SESSION_SECONDS
+            # and forward: since then was restored from this boot
+            recent = wall - running.handshake < SESSION_SECONDS or state.since is not None
+            lived = running.handshake and running.rx and recent
             state.rx_at = state.handshake_at = now if lived else None
         else:
             # Bytes and handshake are counted one after the other, and this look may be between the two.
@@ -270,7 +275,7 @@ class Peers:
             state.endpoint is not None
             and state.rx_at is not None
             and state.handshake_at is not None
-            and now - state.handshake_at <= SESSION_SECONDS
+            and now - state.handshake_at <= max(SESSION_SECONDS, RENEWAL_SECONDS + self.keepalive)
         )
         if not heard:
             state.alive = False
@@ -394,7 +399,7 @@ class Peers:
     def answer(self, state, addresses, reason, now):
         """The answer of DNS. Returns whether it holds an address of the underlay; else `reason` or a better one is noted."""
         host, port = state.plan.endpoint
-        valid = [item for item in addresses if self._usable("%s:%d" % (item, port), state.plan)]
+        valid = [item for item in addresses if self._usable("%s:%d" % (item, port), state.plan)][:REMEMBERED]
         fresh = ["%s:%d" % (item, port) for item in valid]
         for endpoint in [item for item, each in state.candidates.items() if each.source == "dns"]:
             if fresh and endpoint not in fresh:
@@ -454,12 +459,12 @@ class Peers:
         if not usable or _roams(state.plan):
             state.next_try = now + PAUSE
             return
-        endpoint = min(usable, key=lambda item: self._turn(usable[item]))
+        endpoint = min(usable, key=lambda item: self._turn(usable[item], now))
         candidate = usable[endpoint]
         candidate.tried_at = now
         state.tries += 1
         state.passes = state.tries // len(usable)
-        following = min(usable.values(), key=self._turn)
+        following = min(usable.values(), key=lambda each: self._turn(each, now))
         wait = TRY_SECONDS
         if following.tried_at is not None:
             wait = max(wait, following.tried_at + self._pause(state, PAUSE, now) - now)
@@ -471,11 +476,13 @@ class Peers:
         state.rx_at = state.handshake_at = None
 
     @staticmethod
-    def _turn(candidate):
-        """The order of turns: the untried, the better source first, then who waited longest."""
+    def _turn(candidate, now):
+        """The order of turns: the untried, the better source first, then who waited longest. What was proven does not wait for ever
+        new addresses of a name."""
+        proven = candidate.source in ("roamed", "disk")
         if candidate.tried_at is None:
-            return (0, RANK[candidate.source])
-        return (1, candidate.tried_at)
+            return (2 if candidate.source in ("dns", "seed") else 0, RANK[candidate.source])
+        return (1 if proven and now - candidate.tried_at >= PROVEN_SECONDS else 3, candidate.tried_at)
 
     def _pause(self, state, first, now):
         if state.eager_until is None:

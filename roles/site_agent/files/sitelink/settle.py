@@ -29,10 +29,13 @@ def own_key(plan):
     """The private key of this site's public one, which never left it. Raises config.ConfigError."""
     names = os.listdir(config.WIREGUARD) if os.path.isdir(config.WIREGUARD) else []
     for name in sorted(name for name in names if name.startswith(plan.interface + ".key.")):
-        with open(os.path.join(config.WIREGUARD, name), encoding="utf-8") as file:
-            private = file.read().strip()
-        if wg.public_key(private) == plan.public_key:
-            return private
+        try:
+            with open(os.path.join(config.WIREGUARD, name), encoding="utf-8") as file:
+                private = file.read().strip()
+            if wg.public_key(private) == plan.public_key:
+                return private
+        except (OSError, ValueError, wg.WgError):
+            continue  # one that was not finished, such as on a full disk
     raise config.ConfigError(
         "%s holds no private key of the public key that the inventory has for this site (wireguard_mesh_public_key); "
         "make one with the playbook sitelink.tr069.keys" % config.WIREGUARD

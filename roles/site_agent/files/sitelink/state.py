@@ -58,6 +58,16 @@ def write_text(path, text, mode=0o644):
     return True
 
 
+def members(value):
+    """The pairs of an object that was read, none of what is no object."""
+    return list(value.items()) if isinstance(value, dict) else []
+
+
+def items(value):
+    """The items of a list that was read, none of what is no list."""
+    return value if isinstance(value, list) else []
+
+
 def lock(path, holder=""):
     """Take the lock of a daemon for the life of the process. Returns the open file, or None when another holds it.
 
@@ -69,13 +79,16 @@ def lock(path, holder=""):
     for _ in range(10):  # is_locked() of another process holds it for a moment
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if holder:
-                file.truncate(0)
-                file.write(holder)
-                file.flush()
-            return file
         except OSError:
             time.sleep(0.05)
+            continue
+        if holder:
+            try:  # without a buffer: what a full disk refuses is refused here, and the lock is taken all the same
+                os.ftruncate(file.fileno(), 0)
+                os.write(file.fileno(), holder.encode())
+            except OSError:
+                pass
+        return file
     file.close()
     return None
 
