@@ -158,6 +158,17 @@ SHIPPED = {
         ),
         "networkmanager",
     ),
+    "Armbian minimal": (
+        {
+            **NETPLAN,
+            "files": {
+                "/etc/netplan/10-dhcp-all-interfaces.yaml": "network:\n  version: 2\n  renderer: networkd\n  ethernets:\n"
+                "    all-eth-interfaces:\n      match:\n        name: 'e*'\n      dhcp4: yes\n      dhcp6: yes\n"
+            },
+            "networkd": {nic: "/run/systemd/network/10-netplan-all-eth-interfaces.network" for nic in ("eth0", "eth1")},
+        },
+        "netplan",
+    ),
     "Raspberry Pi OS 13": (
         {
             "files": {

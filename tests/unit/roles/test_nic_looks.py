@@ -6,6 +6,7 @@ from nic_sites import Site
 
 MAIN = "/etc/network/interfaces"
 D = "/etc/network/interfaces.d"
+SETTINGS = "/etc/NetworkManager/system-connections"
 MADE = "/run/network/interfaces.d"
 LO = "auto lo\niface lo inet loopback\n"
 DEBIAN = f"source {D}/*\n\n{LO}\nallow-hotplug eth0\niface eth0 inet dhcp\n"
@@ -217,3 +218,19 @@ def test_what_ifcfg_files_configure_the_nic_by(elsewhere, files, seen):
 
 def test_a_route_of_a_system_without_a_reader_of_ifcfg_files_is_of_no_matter(elsewhere):
     assert elsewhere({f"{SCRIPTS}/route-eth1": "10.0.0.0/8 via 10.1.1.1\n"}, states={"eth1": "disconnected"})[0] == {}
+
+
+def test_the_nic_below_a_vlan_is_looked_at_too(tmp_path):
+    ruled = {"eth1": "/etc/systemd/network/01-all.network"}
+    site = Site(
+        tmp_path,
+        {MAIN: DEBIAN + ETH1, f"{SETTINGS}/ont": "[connection]\ninterface-name=eth1\n"},
+        "systemd-networkd",
+        networkd=ruled,
+    )
+    found = [line for line in site.look("vlan46", "eth1") if line[0] in ("elsewhere", "also")]
+    assert found == [
+        ["elsewhere", MAIN, "shared"],
+        ["elsewhere", f"{SETTINGS}/ont", "alone"],
+        ["also", "networkd", "eth1", ruled["eth1"]],
+    ]
