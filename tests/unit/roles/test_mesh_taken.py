@@ -243,7 +243,7 @@ TEXT = "[Interface]\nPrivateKey = PRIVATE\nListenPort = 22000\n%s\n"
 
 
 @pytest.mark.parametrize(
-    "more", [RULE, RULE + "\r", "# PostUp = iptables -A FORWARD", "DNS = 192.168.1.1", "Table = off", ""]
+    "more", [RULE, RULE + "\r", "# PostUp = iptables -A FORWARD", "# DNS = 192.168.1.1", "Table = off", ""]
 )
 def test_the_tunnel_goes_on_with_what_does_no_harm(keep, more):
     keep.conf.write_bytes((TEXT % more).encode())
@@ -253,7 +253,14 @@ def test_the_tunnel_goes_on_with_what_does_no_harm(keep, more):
 
 
 @pytest.mark.parametrize(
-    "more", ["PostUp = iptables -A FORWARD", "postdown=ip rule add x", "PreUp = /usr/bin/set-tr069-gateway eth1"]
+    "more",
+    [
+        "PostUp = iptables -A FORWARD",
+        "DNS = 192.168.1.1",
+        "  dns=1.1.1.1, lan",
+        "postdown=ip rule add x",
+        "PreUp = /usr/bin/set-tr069-gateway eth1",
+    ],
 )
 def test_the_tunnel_does_not_go_on_with_other_commands(keep, more):
     keep.conf.write_text(TEXT % more)
