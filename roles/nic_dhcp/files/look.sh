@@ -53,7 +53,7 @@ joined() {
 # One "file PATH" for each file that is read from this one on, and one "from PATTERN" for each pattern of names; names that
 # source-directory passes over are in no pattern.
 walk() {
-  [ -f "$1" ] && [ "$2" -lt 9 ] || return 0
+  [ -f "$1" ] && [ "$2" -lt 4 ] || return 0
   printf 'file %s\n' "$1"
   joined "$1" | sed -n "s/^[ $tab]*\(source\(-dir\(ectory\)\{0,1\}\)\{0,1\}[ $tab]\)/\1/p" | while read -r kind patterns; do
     set -f

@@ -45,7 +45,7 @@ _SET_GATEWAY = r"set-tr069-gateway(?:\.sh)?(?![\w.-])"
 _NAMES = re.compile(_SET_GATEWAY + r"|get-interface-ip(?![\w.-])|DDNS/run\.py(?!\w)|/usr/src/DDNS(?![\w-])")
 _RUNS_DDNS = re.compile(r"/usr/src/DDNS/run\.py(?!\w)|cd\s+[\"']?/usr/src/DDNS/?[\"']?\s*(?:&&|;).*\brun\.py(?!\w)")
 _CONFIG = re.compile(r"\s(?:-c|--config)[\s=]+[\"']?([^\s\"']+)")
-_SECRET = re.compile(r"(?i)((?:token|password|secret|private-?key)[\"']?\s*[ =:]\s*)\S+")
+_SECRET = re.compile(r"(?i)((?:token|password|secret|private-?key)[\"']?(?:\s*[=:]\s*|\s+))(?:\"[^\"]*\"|'[^']*'|\S+)")
 
 
 def job_of_the_article(line):
@@ -378,7 +378,8 @@ def main(argv, root=""):
         "aside": lambda: article.aside("--key" in argv, dry),
         "back": lambda: article.back(dry),
     }[argv[0]]()
-    print(json.dumps(found))
+    # As bytes: a line may be of another encoding, and Ansible refuses what is no UTF-8; Python 3.6 may believe that a terminal has ASCII.
+    sys.stdout.buffer.write(json.dumps(found, ensure_ascii=False).encode("utf-8", "replace") + b"\n")
 
 
 if __name__ == "__main__":

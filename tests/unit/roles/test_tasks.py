@@ -71,3 +71,17 @@ def test_every_page_that_a_message_names_is_there():
     ]
     named = {page for path in texts for page in re.findall(r"\bdocs/[\w./-]+[.]md", path.read_text())}
     assert named and [page for page in named if not (ROOT / page).exists()] == []
+
+
+@pytest.mark.parametrize(("playbook", "changes"), [("site", "tr069_firewall"), ("migrate", "site_agent")])
+def test_a_site_is_looked_at_before_anything_of_it_is_changed(playbook, changes):
+    """What else has the NIC, the interface or the port: with the files of an article put aside first, a refusal would come too late."""
+    plays = yaml.load((ROOT / "playbooks" / f"{playbook}.yml").read_text(), Loader)
+    [tasks] = [
+        tasks
+        for tasks in (play.get("pre_tasks") or play.get("tasks") or [] for play in plays)
+        if any(words.get("tasks_from") == "connected" for words in mappings(tasks))
+    ]
+    words = [item for item in mappings(tasks) if str(item.get("name", "")).startswith("sitelink.tr069.")]
+    used = [(item["name"].rpartition(".")[2], item.get("tasks_from")) for item in words]
+    assert used[:2] == [("nic_dhcp", "preflight"), ("wireguard_mesh", "connected")] and used[2][0] == changes

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What of the source article stands in other places than it says: jobs are put aside, the rest is named and left alone."""
 
+import io
 import json
+import sys
 
 import pytest
 from test_article import CONF, article, hand, tree
@@ -234,3 +236,25 @@ def test_what_cannot_be_read_is_passed_over(site):
     (site.root / "etc/rc.local").symlink_to("/nonexistent")
     (site.root / "etc/cron.d/sub").mkdir(parents=True)
     assert hand(site.root).look()["named"] == []
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["--token\thush", "--token='hush hush'", 'token="hush hush"', "--token hush", "TOKEN: hush", "token='hush' hus"],
+)
+def test_a_secret_is_hidden_in_every_form(site, words):
+    site("/etc/cron.hourly/x", "#!/bin/sh\npython3 /opt/DDNS/run.py %s\n" % words)
+    [named] = hand(site.root).look()["named"]
+    assert "hush" not in named
+
+
+def test_a_line_of_another_encoding_is_told_in_utf_8(site, monkeypatch):
+    """One byte that is not would end the play for all sites."""
+    path = site("/opt/a/x.sh", "")
+    path.write_bytes(b"#!/bin/sh\n" + RULE.encode() + b" # \xb1\xb8 \xe5\xa4\x87\n")
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BytesIO(), encoding="ascii"))
+    article.main(["look", "wg0", "eth1"], str(site.root))
+    sys.stdout.flush()
+    [named] = json.loads(sys.stdout.buffer.getvalue().decode("utf-8"))["named"]
+    named.encode()
+    assert "x.sh" in named and "\u5907" in named

@@ -179,3 +179,33 @@ def test_a_run_that_was_killed_before_it_confirmed_is_taken_back_by_the_timer_an
         site.keep()
     changes, _ = change(site)
     assert changes == ["write " + NETWORK]
+
+
+def test_a_record_that_cannot_be_written_does_not_keep_the_network_managers_from_their_restart(site, monkeypatch):
+    confirmed(site)
+    site.failing = ()
+    change(site)
+    monkeypatch.setattr(
+        nic.state,
+        "write_json",
+        lambda *_, **__: (_ for _ in ()).throw(OSError(errno.ENOSPC, "No space left on device")),
+    )
+    with pytest.raises(nic.NicError, match="No space left on device"):
+        site.revert()
+    assert [line for line in site.said if line.startswith("rescue ")]
+
+
+def test_a_confirmation_stands_where_the_file_for_the_next_boot_cannot_go(site, monkeypatch):
+    """Such as on a file system that became read-only meanwhile."""
+    confirmed(site)
+    change(site)
+    real = os.unlink
+
+    def unlink(path, *more, **options):
+        if str(path).startswith(config.SYSTEM):
+            raise OSError(errno.EROFS, "Read-only file system")
+        real(path, *more, **options)
+
+    monkeypatch.setattr(os, "unlink", unlink)
+    site.keep()
+    assert not site.revert()[0]

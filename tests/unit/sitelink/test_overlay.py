@@ -64,7 +64,8 @@ class Kernel:
         return next((item for item in self.links() if item.name == name), None)
 
     def routes(self, table, protocol=None, oif=None):
-        return [connected(dst, self.names.index(nic) + 1) for dst, nic in self.connected]
+        found = [connected(dst, self.names.index(nic) + 1) for dst, nic in self.connected]
+        return [route for route in found if protocol in (None, 0, route.protocol)]
 
 
 @pytest.mark.parametrize(
@@ -95,6 +96,7 @@ def test_what_the_mesh_would_cut_off(dst, nic, words):
     [
         ("192.168.2.0/24", None, True),  # as dhcpcd makes it, whose address comes without one
         ("192.168.2.1/32", None, False),  # networkd's, to the DHCP server
+        ("0.0.0.0/0", None, False),  # a way out without a gateway
         ("192.168.2.0/24", "192.168.1.1", False),  # what a DHCP server hands out
     ],
 )

@@ -662,3 +662,12 @@ def test_a_clock_that_went_forward_ends_no_tunnel_when_the_daemon_restarts(step)
     mesh.running().endpoint, mesh.running().rx = "10.1.1.1:22000", 100
     mesh.running().handshake = int(WALL + mesh.now - step)
     assert mesh.step().tries == {} and mesh.state().alive
+
+
+def test_a_device_that_was_made_anew_wakes_no_dead_peer():
+    mesh = Mesh(plan("phone", host=None, external=True))
+    mesh.bring_up("phone")
+    mesh.silence("phone")
+    mesh.now += 1000
+    mesh.peers.forget()
+    assert mesh.observe(1).came == [] and not mesh.state("phone").alive

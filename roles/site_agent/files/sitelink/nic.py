@@ -163,10 +163,13 @@ class Nic:
             self._run(new.gone, tolerant=True)
         if old:
             self._run(old.up, tolerant=True)
-        if before["record"]:
-            state.write_json(self.record, before["record"], 0o600)
-        elif os.path.exists(self.record):
-            os.unlink(self.record)
+        try:
+            if before["record"]:
+                state.write_json(self.record, before["record"], 0o600)
+            elif os.path.exists(self.record):
+                os.unlink(self.record)
+        except OSError as error:
+            wrong.append("%s cannot be put back: %s" % (self.record, error.strerror))
         if rescue:
             for setup in (new, old if not new or (old and old.backend != new.backend) else None):
                 self._run(setup.rescue if setup else [], tolerant=True)
@@ -210,9 +213,17 @@ class Nic:
         return {"record": {}, "files": files, "target": ours[-1] if ours else None}
 
     def _forget_pending(self):
-        """What is for the next boot alone does nothing any more once the first of these is gone."""
-        for path in (self.pending, self._boot("multi-user.target.wants"), self._boot()):
-            with contextlib.suppress(FileNotFoundError):
+        """What is for the next boot alone does nothing any more once the first of these is gone, also behind a power cut."""
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self.pending)
+        with contextlib.suppress(OSError):
+            directory = os.open(os.path.dirname(self.pending), os.O_RDONLY)
+            try:
+                os.fsync(directory)
+            finally:
+                os.close(directory)
+        for path in (self._boot("multi-user.target.wants"), self._boot()):
+            with contextlib.suppress(OSError):
                 os.unlink(path)
 
     def _boot(self, *directory):

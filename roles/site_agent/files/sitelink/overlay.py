@@ -144,7 +144,7 @@ def warnings(kernel, cfg):
     """What works, but is probably not meant: a LAN that a virtual network of this site has as well; a list of sentences."""
     names = {item.index: item.name for item in kernel.links()}
     found = []
-    for route in filter(_is_connected, kernel.routes(netlink.MAIN_TABLE)):
+    for route in _connected_routes(kernel):
         name = names.get(route.oif, "")
         if not VIRTUAL.match(name):
             continue
@@ -225,16 +225,22 @@ def ipv6_possible():
 def _connected(kernel, cfg, own_index):
     """The connected routes of the other interfaces, and the index of the underlay NIC or None."""
     underlay = kernel.link(cfg.underlay_interface)
-    routes = [route for route in kernel.routes(netlink.MAIN_TABLE) if _is_connected(route)]
-    connected = [route for route in routes if route.type == netlink.UNICAST and route.oif != own_index]
+    connected = [route for route in _connected_routes(kernel) if route.type == netlink.UNICAST and route.oif != own_index]
     return connected, underlay.index if underlay else None
 
 
-def _is_connected(route):
-    """Whether a route comes with an address. dhcpcd makes it itself; networkd's to a single DHCP server looks alike but for its length."""
-    if route.protocol == netlink.PROTOCOL_DHCP:
-        return route.scope == netlink.SCOPE_LINK and route.gateway is None and not route.dst.endswith("/32")
-    return route.protocol == netlink.PROTOCOL_KERNEL
+def _connected_routes(kernel):
+    """The routes of the main table that come with an address, by origin: the table may hold thousands of others.
+
+    dhcpcd makes them itself; networkd's route to a single DHCP server looks alike but for its length.
+    """
+    made = kernel.routes(netlink.MAIN_TABLE, protocol=netlink.PROTOCOL_KERNEL)
+    leased = kernel.routes(netlink.MAIN_TABLE, protocol=netlink.PROTOCOL_DHCP)
+    return made + [
+        route
+        for route in leased
+        if route.scope == netlink.SCOPE_LINK and route.gateway is None and 0 < ipaddress.IPv4Network(route.dst).prefixlen < 32
+    ]
 
 
 def _lan_faults(cfg, connected, underlay_index):

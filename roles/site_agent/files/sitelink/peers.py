@@ -60,7 +60,7 @@ class PeerState:
     __slots__ = (
         "plan", "present", "endpoint", "source", "alive", "rx", "rx_at", "handshake", "handshake_at", "remembered",
         "sources", "since", "changed_at", "suspect", "lost_at", "heal", "candidates", "told", "tries", "passes",
-        "eager_until", "next_try", "next_lookup", "next_question", "questions", "busy", "note",
+        "eager_until", "next_try", "next_lookup", "next_question", "questions", "busy", "note", "restored",
     )  # fmt: skip
 
     def __init__(self, plan):
@@ -69,6 +69,7 @@ class PeerState:
         self.remembered = []
         self.sources = {}  # of endpoints that worked, for a daemon or device that starts anew
         self.since = self.changed_at = self.lost_at = self.heal = None
+        self.restored = False  # since is what the last daemon of this boot had, and this one has not looked yet
         self.busy = False  # a lookup is under way
         self.note = ""  # what the last attempt to find an endpoint had to say
         self.told = {}  # {who told: (endpoint, when)}
@@ -210,7 +211,7 @@ class Peers:
             if item.get("endpoint") and item.get("source") in RANK:
                 state.sources[str(item["endpoint"])] = item["source"]
             if isinstance(item.get("since"), float) and item.get("alive"):
-                state.since = item["since"]
+                state.since, state.restored = item["since"], True
             heal = item.get("heal")
             if isinstance(heal, list) and len(heal) == 2:
                 state.heal = tuple(heal)
@@ -225,7 +226,7 @@ class Peers:
                 # an endpoint makes one that is nothing but an endpoint.
                 running = None
             was_alive, before = state.alive, state.endpoint
-            first = state.rx is None and state.since is not None  # restored: the daemon was away, not the tunnel
+            first = state.restored  # the daemon was away, not the tunnel
             state.present = running is not None
             if running is None:
                 if state.rx is not None:  # it was seen on this device
@@ -254,8 +255,8 @@ class Peers:
     def _observe(self, state, running, now, wall):
         if state.rx is None or running.rx < state.rx:  # seen for the first time, or the device is a new one
             # a tunnel that lived when the daemon started gets the time to prove it, also after the clock was set back
-            # and forward: since then was restored from this boot
-            recent = wall - running.handshake < SESSION_SECONDS or state.since is not None
+            # and forward: the last daemon of this boot had it for alive
+            recent = wall - running.handshake < SESSION_SECONDS or state.restored
             lived = running.handshake and running.rx and recent
             state.rx_at = state.handshake_at = now if lived else None
         else:
@@ -267,7 +268,7 @@ class Peers:
                 if state.suspect is not None:
                     state.suspect = None
                     state.drop("peer")
-        state.rx, state.handshake = running.rx, running.handshake
+        state.rx, state.handshake, state.restored = running.rx, running.handshake, False
         if running.endpoint != state.endpoint:
             state.source = state.sources.get(running.endpoint, "roamed") if running.endpoint else "none"
             state.endpoint = running.endpoint
