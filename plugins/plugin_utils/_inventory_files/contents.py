@@ -76,7 +76,9 @@ class File:
             self._problem(line, f"holds no lines like `name: value`.{self._hint(text, line)}", unreadable=True)
             return
         self._mapping(node)
-        names = {str(key.value): key.start_mark.line + 1 for key, _ in node.value if isinstance(key, yaml.ScalarNode)}
+        names = {
+            str(key.value): key.start_mark.line + 1 for key, _value in node.value if isinstance(key, yaml.ScalarNode)
+        }
         self.variables = {name: line for name, line in names.items() if name in self._known}
         if self._listing and is_list(node):
             for _key, group in node.value:
@@ -90,7 +92,8 @@ class File:
                 continue
             meant = _spelling.meant(tag, _TAGS)
             advice = f"Write {meant}" if meant else "Put the text into quotes, or take the tag out"
-            self._problem(event.start_mark.line + 1, f"{tag} is no tag that Ansible knows. {advice}.", unreadable=True)
+            line = event.start_mark.line + 1 if event.start_mark else 1
+            self._problem(line, f"{tag} is no tag that Ansible knows. {advice}.", unreadable=True)
 
     def _group(self, node: yaml.Node) -> None:
         """A group of a list: Ansible drops the whole list for one of these slips, or the group's hosts."""
