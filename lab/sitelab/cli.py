@@ -24,6 +24,10 @@ STATE = ROOT / ".lab" / topology.NAME
 OWNER = "sitelink.lab.root"  # label: the checkout that the lab belongs to
 COUNT = "sitelink.lab.sites"  # label: its number of sites
 WORKERS = 4
+# Of inotify, which systemd, its daemons and NetworkManager use; without any left a site that is rebooted does not come up. The kernel's
+# default of 128 for all of root's is what two labs take.
+INSTANCES = 1024
+INOTIFY = Path("/proc/sys/fs/inotify/max_user_instances")
 # Of the machine's own ways out, none of which is there in the lab.
 WAYS_OUT = re.compile(r"PIP_\w+|(?i:(https?|ftp|all|no)_proxy)|(REQUESTS|CURL)_CA_BUNDLE")
 
@@ -91,6 +95,20 @@ def chosen(names: list[str]) -> list[Site]:
     return [topology.site(name, count) for name in names]
 
 
+def make_room() -> None:
+    """Let this machine have as many watches of files as the sites need. It keeps that until it is booted anew."""
+    allowed = int(INOTIFY.read_text())
+    if allowed >= INSTANCES:
+        return
+    try:
+        INOTIFY.write_text(f"{INSTANCES}\n")
+        say(f"fs.inotify.max_user_instances of this machine is {INSTANCES} now ({allowed} before)")
+    except OSError as error:
+        say(
+            f"fs.inotify.max_user_instances is {allowed}, and cannot be raised ({error.strerror}): two labs at a time may be too many"
+        )
+
+
 def make_namespace() -> None:
     if not podman.exists():
         podman.run("ip", "netns", "delete", NETNS, check=False)  # the file of a dead one
@@ -127,6 +145,7 @@ def up(options: argparse.Namespace) -> None:
     image.build()
     credentials.prepare(STATE, sites)
     publish()
+    make_room()
     make_namespace()
     bridges = make_networks(sites)
     marks = (f"--label={OWNER}={ROOT}", f"--label={COUNT}={count}")

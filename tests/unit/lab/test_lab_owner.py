@@ -65,3 +65,12 @@ def test_a_lab_of_which_nothing_runs_is_taken_down(lab, elsewhere):
     removed = lab(elsewhere, running=())
     down()
     assert removed == ["carrier", "site-a"]
+
+
+@pytest.mark.parametrize(("before", "after"), [("128", "1024"), ("1024", "1024"), ("8192", "8192")])
+def test_a_machine_gets_room_for_more_than_one_lab_and_never_less_than_it_has(tmp_path, monkeypatch, before, after):
+    path = tmp_path / "max_user_instances"
+    path.write_text(before)
+    monkeypatch.setattr(cli, "INOTIFY", path)
+    cli.make_room()
+    assert path.read_text().strip() == after
