@@ -354,3 +354,35 @@ class TestStatus:
         text = status.render(result)
         assert "DEAD" in text and "Faults:" in text
         json.dumps(result)
+
+
+def silent(since, external=False, alive=False):
+    return {"alive": alive, "external": external, "since": since}
+
+
+@pytest.mark.parametrize(
+    ("peers", "waits"),
+    [
+        ([silent(600, alive=True)], 0),
+        ([silent(1, alive=True)], 0),
+        ([silent(31)], 0),  # off for long: told at once
+        ([silent(None)], 0),  # no daemon runs
+        ([silent(5, external=True)], 0),  # a phone
+        ([silent(5), silent(600)], 3),
+    ],
+)
+def test_who_is_silent_for_a_moment_only_is_waited_for(peers, waits):
+    slept = []
+
+    def look():
+        found = [dict(peer, alive=True) if len(slept) == 3 else peer for peer in peers]
+        return {"mesh": [{"peers": found}]}
+
+    status.settle(look, slept.append)
+    assert len(slept) == waits
+
+
+def test_who_stays_silent_is_not_waited_for_for_ever():
+    slept = []
+    status.settle(lambda: {"mesh": [{"peers": [silent(2)]}]}, slept.append)
+    assert sum(slept) == status.SETTLE_SECONDS

@@ -148,7 +148,10 @@ def _parser():
 
     command = commands.add_parser("status", help="show what is, layer by layer")
     command.add_argument("--json", action="store_true", help="for machines")
-    command.add_argument("--probe", action="store_true", help="measure the latency of every peer over the overlay")
+    command.add_argument(
+        "--probe", action="store_true",
+        help="measure the latency of every peer over the overlay; waits up to %d s for those that were lost just now" % status.SETTLE_SECONDS,
+    )  # fmt: skip
     command.set_defaults(run=_status)
     command.epilog = "The exit code is 0 when all is well, %d when there is a fault, %d when it cannot tell." % (
         STATUS_FAULT,
@@ -291,6 +294,8 @@ def _say(sentences):
 
 def _status(options):
     try:
+        if options.probe:
+            status.settle()
         result = status.collect(options.probe)
     except (OSError, config.ConfigError, nftables.NftError, wg.WgError) as error:
         log.log(log.ERROR, "sitelink: the status cannot be told: %s" % error)

@@ -7,6 +7,8 @@ import time
 
 from . import __version__, config, ddns, firewall, gateway, handover, icmp, lease, loaded, netlink, nftables, state, wg
 
+SETTLE_SECONDS = 30  # a name that was just published is found within some seconds; who is silent for longer is so for another reason
+
 
 def collect(probe=False):
     """The whole status as one object. probe: ask every peer for an echo over the overlay (takes up to 1 s)."""
@@ -39,6 +41,15 @@ def collect(probe=False):
     for fault in result["faults"]:
         fault["site"] = result["site"]
     return result
+
+
+def settle(look=collect, sleep=time.sleep):
+    """Wait for peers that have been silent for a moment only, as all are right behind the run that made the mesh."""
+    for _ in range(2 * SETTLE_SECONDS):
+        peers = [peer for mesh in look()["mesh"] for peer in mesh["peers"] if not peer["alive"] and not peer["external"]]
+        if not any(peer["since"] is not None and peer["since"] < SETTLE_SECONDS for peer in peers):
+            return
+        sleep(0.5)
 
 
 def _fault(result, layer, subject, message):
