@@ -91,15 +91,13 @@ _CAUSES = [
         r"nosplit|does the network require authentication",
         (
             "Something answers in place of the package source: a page to log in to, as a hotel's or that of a line which is suspended, "
-            "or a "
-            f"router's. Give the site a free way to the internet by its own network. {_AGAIN}"
+            f"or a router's. Give the site a free way to the internet by its own network. {_AGAIN}"
         ),
     ),
     (
-        r"mirrorlist\.centos\.org|valid baseurl for repo|no urls in mirrorlist",
+        r"could not retrieve mirrorlist .{0,100}\brelease=[78]\b|valid baseurl for repo|no urls in mirrorlist",
         "The release of the system is no longer served, as CentOS 7's and 8's: in the files of /etc/yum.repos.d comment mirrorlist= out "
-        "and "
-        "write baseurl= with https://vault.centos.org. Or, on another system, the site does not reach its package sources. "
+        "and write baseurl= with the address of CentOS's vault. Or, on another system, the site does not reach its package sources. "
         + _AGAIN,
     ),
     (
@@ -121,16 +119,15 @@ _CAUSES = [
         ),
         (
             "The site does not reach its package sources: look at its internet access by its own network. On a site without broadband "
-            "install "
-            f"the packages by hand. {_AGAIN}"
+            f"install the packages by hand. {_AGAIN}"
         ),
     ),
     (
         r"(does not have|no longer has) a release file|\b404 +not found|(code:|error) 404",
         (
             "A package source has nothing there any more: the release of the system is no longer served, or the source was given up, as "
-            "ppa:wireguard was. Point it to the archive (archive.debian.org, old-releases.ubuntu.com, vault.centos.org), or take it out of "
-            f"/etc/apt/sources.list.d or /etc/yum.repos.d. {_AGAIN}"
+            "ppa:wireguard was. Write the address of its archive of old releases (Debian's archive, Ubuntu's old-releases, CentOS's vault) "
+            f"into /etc/apt/sources.list or /etc/yum.repos.d, or take the source out there. {_AGAIN}"
         ),
     ),
     (
@@ -164,15 +161,14 @@ _CAUSES = [
         r"held broken packages|unmet dependencies|depsolve|nothing provides|conflicting requests|cannot install (the best|both)",
         (
             "It needs another package in a version that the sources do not have: a source of another release is in the way (the source "
-            "article "
-            "adds Debian's unstable), apt-mark showhold lists one that is held, or on Enterprise Linux CRB, PowerTools or EPEL is not "
-            "enabled."
+            "article adds Debian's unstable), apt-mark showhold lists one that is held, or on Enterprise Linux CRB, PowerTools or EPEL is "
+            "not enabled."
         ),
     ),
     (
         rf"({_MISSING}).{{0,60}}e(pel|lrepo)-release",
-        "The sources of this system do not bring the repository's own package: install it by its address, such as dnf install "
-        "https://dl.fedoraproject.org/pub/epel/epel-release-latest-8.noarch.rpm (or 7, 9). " + _AGAIN,
+        "The sources of this system do not bring the repository's own package: install it by dnf install and the address that the "
+        "repository's page names, such as EPEL's of epel-release-latest-8.noarch.rpm (or 7, 9). " + _AGAIN,
     ),
     (
         rf"({_MISSING}).{{0,60}}(wireguard|kmod-)",

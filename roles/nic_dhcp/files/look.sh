@@ -45,6 +45,13 @@ if [ -n "$from" ]; then
   say came "$came"
 fi
 
+# A function for awk: whether a pattern of names, as of a shell, is one of the NIC.
+# shellcheck disable=SC2016
+like='function like(glob) {
+  gsub(/[.+$(){}|]/, "[&]", glob); gsub(/\*/, ".*", glob); gsub(/[?]/, ".", glob)
+  return nic ~ ("^(" glob ")$")
+}
+'
 # ---- what ifupdown reads, see interfaces(5)
 # A file with lines that end in a backslash made whole. (mawk 1.3.3 of Ubuntu 18.04 knows no [[:space:]].)
 joined() {
@@ -71,11 +78,7 @@ walk() {
 }
 # Does this file of ifupdown say something of the NIC? alone, shared, or nothing.
 stanzas() {
-  joined "$1" | awk -v nic="$2" -v main="$3" '
-    function like(glob) {
-      gsub(/[.+$(){}|]/, "[&]", glob); gsub(/\*/, ".*", glob); gsub(/[?]/, ".", glob)
-      return nic ~ ("^(" glob ")$")
-    }
+  joined "$1" | awk -v nic="$2" -v main="$3" "$like"'
     # One of its names, such as eth1:0; eth1=home and /eth*=home bring it up as something else.
     function mine(name) {
       if (index(name, "=")) {
@@ -253,11 +256,7 @@ also() { say also "$1$tab$2$tab${3#"$root"}"; }
 # Does unmanaged-devices= of NetworkManager's configuration, read from stdin, hold the NIC? Nothing overrules that key. What this does not
 # know of does not count, and an exception of which it does not know does.
 held() {
-  awk -v nic="$1" -v mac="$2" '
-    function like(glob) {
-      gsub(/[.+$(){}|]/, "[&]", glob); gsub(/\*/, ".*", glob); gsub(/[?]/, ".", glob)
-      return nic ~ ("^(" glob ")$")
-    }
+  awk -v nic="$1" -v mac="$2" "$like"'
     function is(one, unknown) {
       if (one == "*") return 1
       if (sub(/^interface-name:/, "", one)) { if (sub(/^=/, "", one)) return one == nic; sub(/^~/, "", one); return like(one) }
@@ -304,8 +303,7 @@ for nic in "$@"; do
   fi
   # dhcpcd as a service takes all NICs, as Raspberry Pi OS had it until 2023; for one or some NICs it has another unit.
   if runs dhcpcd || runs dhcpcd5; then
-    sed 's/#.*//; s/,/ /g' "$root/etc/dhcpcd.conf" 2>/dev/null | awk -v nic="$nic" '
-      function like(glob) { gsub(/[.+$(){}|]/, "[&]", glob); gsub(/\*/, ".*", glob); gsub(/[?]/, ".", glob); return nic ~ ("^(" glob ")$") }
+    sed 's/#.*//; s/,/ /g' "$root/etc/dhcpcd.conf" 2>/dev/null | awk -v nic="$nic" "$like"'
       $1 == "interface" || $1 == "ssid" || $1 == "profile" { exit }
       $1 == "denyinterfaces" { for (i = 2; i <= NF; i++) if (like($i)) denied = 1 }
       $1 == "allowinterfaces" { some = 1; for (i = 2; i <= NF; i++) if (like($i)) allowed = 1 }

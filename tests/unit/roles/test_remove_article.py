@@ -36,12 +36,18 @@ OTHERS = [
 
 @pytest.mark.parametrize("role", LINES)
 def test_everything_of_the_article_goes_and_nothing_else(role):
-    find, cron, files = yaml.safe_load((ROLES / role / "tasks" / "remove_article.yml").read_text())
-    line = re.compile(cron["ansible.builtin.lineinfile"]["regexp"])
+    cron, files = yaml.safe_load((ROLES / role / "tasks" / "remove_article.yml").read_text())
+    line = re.compile(cron["vars"]["__site_agent_crontab_line"])
     assert [text for text in LINES[role] if not line.search(text)] == []
     other = next(lines for name, lines in LINES.items() if name != role)
     assert [text for text in OTHERS + other if line.search(text)] == []
-    assert cron["loop"] == "{{{{ ['/etc/crontab'] + {}.stdout_lines }}}}".format(find["register"])
+    assert cron["ansible.builtin.include_role"]["tasks_from"] == "crontabs"
+    assert files.get("loop", [files["ansible.builtin.file"]["path"]]) == FILES[role]
+
+
+def test_all_crontabs_that_cron_reads_are_gone_through():
+    find, remove = yaml.safe_load((ROLES / "site_agent" / "tasks" / "crontabs.yml").read_text())
+    assert remove["loop"] == "{{{{ ['/etc/crontab'] + {}.stdout_lines }}}}".format(find["register"])
     assert find["ansible.builtin.command"] == "find /etc/cron.d /var/spool/cron -type f -not -name *.* -not -name *~"
     assert find["failed_when"] is False and find["check_mode"] is False
-    assert files.get("loop", [files["ansible.builtin.file"]["path"]]) == FILES[role]
+    assert remove["diff"] is False, "a line may hold a token"

@@ -44,5 +44,5 @@ def test_a_full_disk_does_not_keep_a_lock_from_who_takes_it(tmp_path):
 
 @pytest.mark.parametrize("value", [None, 5, "text", [1], {"a": 1}])
 def test_only_objects_have_members_and_only_lists_items(value):
-    assert state.members(value) == ([("a", 1)] if isinstance(value, dict) else [])
+    assert state.mapping(value) == (value if isinstance(value, dict) else {})
     assert state.items(value) == ([1] if isinstance(value, list) else [])

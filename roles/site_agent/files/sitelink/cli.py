@@ -150,7 +150,8 @@ def _parser():
     command.add_argument("--json", action="store_true", help="for machines")
     command.add_argument(
         "--probe", action="store_true",
-        help="measure the latency of every peer over the overlay; waits up to %d s for those that were lost just now" % status.SETTLE_SECONDS,
+        help="measure the latency of every peer over the overlay; waits up to %d s for those that were lost just now"
+        % status.SETTLE_SECONDS,
     )  # fmt: skip
     command.set_defaults(run=_status)
     command.epilog = "The exit code is 0 when all is well, %d when there is a fault, %d when it cannot tell." % (

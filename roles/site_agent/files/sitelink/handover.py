@@ -35,9 +35,9 @@ class Handover:
         self.private = saved.get("private")  # its private key, while it is not that of the files
         self.waits = [item for item in state.items(saved.get("waits")) if isinstance(item, str)]  # addresses that have to know the new key
         # {address: [public key in use]}, and the preshared key in use while it is not that of the file
-        self.peers = {address: list(item) for address, item in state.members(saved.get("peers")) if state.items(item)}
+        self.peers = {address: list(item) for address, item in state.mapping(saved.get("peers")).items() if state.items(item)}
         self.ready, self.asked = {}, None  # {address: when it said so}, and the plan that this is about
-        self.promised = {address: tuple(item) for address, item in state.members(saved.get("promised")) if state.items(item)}
+        self.promised = {address: tuple(item) for address, item in state.mapping(saved.get("promised")).items() if state.items(item)}
         # {address: (public key, preshared key)}: what this site said to know, maybe of an earlier plan
         self.other = set()  # addresses whose new key is tried, although they said nothing
         self.turns = {}  # {address: when the other key of a silent peer is to be tried}

@@ -82,8 +82,8 @@ class Daemon:
         self.fast_until = 0.0
         self.post, self.post_fault, self.limit = None, "", tell.Limit()
         saved = state.read_json(self.status_path())
-        self.peers.remember(dict(state.members(state.read_json(self.disk_path()).get("peers"))))
-        self.peers.restore(dict(state.members(saved.get("peers"))))
+        self.peers.remember(state.mapping(state.read_json(self.disk_path()).get("peers")))
+        self.peers.restore(state.mapping(saved.get("peers")))
         self.exits = exits.Exits(loop, self.kernel, time.monotonic, self.exit_changed, self.doubt, saved.get("exit") or {})
         self.exits.configure(self.plan)
         self.revive = Revive(loop, cfg.interface, lambda: self.kernel.link(cfg.interface) is None)

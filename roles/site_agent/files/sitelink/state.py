@@ -58,13 +58,13 @@ def write_text(path, text, mode=0o644):
     return True
 
 
-def members(value):
-    """The pairs of an object that was read, none of what is no object."""
-    return list(value.items()) if isinstance(value, dict) else []
+def mapping(value):
+    """An object that was read, an empty one for what is no object."""
+    return value if isinstance(value, dict) else {}
 
 
 def items(value):
-    """The items of a list that was read, none of what is no list."""
+    """A list that was read, an empty one for what is no list."""
     return value if isinstance(value, list) else []
 
 

@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What package managers say when they refuse, as their modules hand it over, and what is made of it."""
 
+import re
+
 import pytest
 from ansible.errors import AnsibleFilterError
 from ansible_collections.sitelink.tr069.plugins.filter.package_fault import package_fault
+from ansible_collections.sitelink.tr069.plugins.plugin_utils import _packages
 
 APT = "'/usr/bin/apt-get -y -o \"Dpkg::Options::=--force-confdef\"       install 'nftables'' failed: "
 UPDATE = "Failed to update apt cache after 5 retries: "
@@ -45,41 +48,41 @@ SAID = {
     "apt: the disk is full": (
         {"msg": APT + "E: You don't have enough free space in /var/cache/apt/archives/.\n", "rc": 100}, "df -h", "internet"),
     "apt: the disk is full while it fetches": (
-        {"msg": UPDATE + "E:Failed to fetch http://deb.debian.org/debian/dists/bookworm/InRelease  Error writing to output file - "
+        {"msg": UPDATE + "E:Failed to fetch http://deb.example.net/debian/dists/bookworm/InRelease  Error writing to output file - "
          "write (28: No space left on device) [IP: 192.0.2.1 80]"}, "df -h", "internet"),
     "apt: no DNS": (
-        {"msg": UPDATE + "W:Failed to fetch http://deb.debian.org/debian/dists/bookworm/InRelease  Temporary failure resolving "
-         "'deb.debian.org', W:Some index files failed to download."}, "resolv.conf", "archive"),
+        {"msg": UPDATE + "W:Failed to fetch http://deb.example.net/debian/dists/bookworm/InRelease  Temporary failure resolving "
+         "'deb.example.net', W:Some index files failed to download."}, "resolv.conf", "old releases"),
     "apt: no DNS, when it fetches the package": (
-        {"msg": APT + "E: Failed to fetch http://deb.debian.org/debian/pool/main/n/nftables/nftables_1.0.6-2_amd64.deb  Could not resolve "
-         "'deb.debian.org'\nE: Unable to fetch some archives, maybe run apt-get update or try with --fix-missing?\n", "rc": 100},
+        {"msg": APT + "E: Failed to fetch http://deb.example.net/debian/pool/main/n/nftables/nftables_1.0.6-2_amd64.deb  Could not resolve "
+         "'deb.example.net'\nE: Unable to fetch some archives, maybe run apt-get update or try with --fix-missing?\n", "rc": 100},
         "resolv.conf", "fix-broken"),
     "apt: no internet": (
-        {"msg": UPDATE + "W:Failed to fetch http://deb.debian.org/debian/dists/bookworm/InRelease  Cannot initiate the connection to "
-         "deb.debian.org:80 (2001:db8::1). - connect (101: Network is unreachable) Could not connect to deb.debian.org:80 "
+        {"msg": UPDATE + "W:Failed to fetch http://deb.example.net/debian/dists/bookworm/InRelease  Cannot initiate the connection to "
+         "deb.example.net:80 (2001:db8::1). - connect (101: Network is unreachable) Could not connect to deb.example.net:80 "
          "(192.0.2.1), connection timed out"}, "internet access", "proxy"),
     "apt: a proxy that is not there": (
-        {"msg": UPDATE + "W:Failed to fetch http://deb.debian.org/debian/dists/bookworm/InRelease  Could not connect to "
+        {"msg": UPDATE + "W:Failed to fetch http://deb.example.net/debian/dists/bookworm/InRelease  Could not connect to "
          "192.168.1.9:3128 (192.168.1.9). - connect (111: Connection refused)"}, "proxy", "broadband"),
     "apt: a proxy that wants a password": (
-        {"msg": UPDATE + "W:Failed to fetch http://deb.debian.org/debian/dists/bookworm/InRelease  407  Proxy Authentication Required"},
+        {"msg": UPDATE + "W:Failed to fetch http://deb.example.net/debian/dists/bookworm/InRelease  407  Proxy Authentication Required"},
         "proxy", "broadband"),
     "apt: a proxy whose name nobody knows": (
-        {"msg": UPDATE + "W:Failed to fetch http://deb.debian.org/x  Could not resolve proxy: proxy.lan"}, "proxy", "resolv.conf"),
+        {"msg": UPDATE + "W:Failed to fetch http://deb.example.net/x  Could not resolve proxy: proxy.lan"}, "proxy", "resolv.conf"),
     "apt: the clock is behind": (
-        {"msg": UPDATE + "E:Release file for http://deb.debian.org/debian/dists/bookworm-updates/InRelease is not valid yet (invalid for "
+        {"msg": UPDATE + "E:Release file for http://deb.example.net/debian/dists/bookworm-updates/InRelease is not valid yet (invalid for "
          "another 3h 2min 10s). Updates for this repository will not be applied."}, "clock", "key"),
     "apt: the clock is behind, in the words of Debian 13": (
         {"msg": UPDATE + "W:An error occurred during the signature verification. OpenPGP signature verification failed: "
-         "http://deb.debian.org/debian trixie InRelease: Sub-process /usr/bin/sqv returned an error code (1), error message is: Verifying "
-         "signature: Not live until 2026-11-15T08:11:12Z, E:The repository 'http://deb.debian.org/debian trixie InRelease' is not signed."},
+         "http://deb.example.net/debian trixie InRelease: Sub-process /usr/bin/sqv returned an error code (1), error message is: Verifying "
+         "signature: Not live until 2026-11-15T08:11:12Z, E:The repository 'http://deb.example.net/debian trixie InRelease' is not signed."},
         "clock", "Install the key"),
     "apt: the clock is behind, over HTTPS": (
-        {"msg": UPDATE + "W:Failed to fetch https://deb.debian.org/debian/dists/bookworm/InRelease  Certificate verification failed: The "
+        {"msg": UPDATE + "W:Failed to fetch https://deb.example.net/debian/dists/bookworm/InRelease  Certificate verification failed: The "
          "certificate is NOT trusted. The certificate chain uses not yet valid certificate.  Could not handshake: Error in the "
          "certificate verification. [IP: 192.0.2.1 443]"}, "clock", "Install the key"),
     "apt: lists that have expired": (
-        {"msg": UPDATE + "E:Release file for http://archive.debian.org/debian/dists/buster-backports/InRelease is expired (invalid since "
+        {"msg": UPDATE + "E:Release file for http://old.example.net/debian/dists/buster-backports/InRelease is expired (invalid since "
          "900d 1h 2min). Updates for this repository will not be applied."}, "Check-Valid-Until", "is behind"),
     "apt: a key is missing": (
         {"msg": UPDATE + "W:GPG error: http://mirror.example.net/debian bookworm InRelease: The following signatures couldn't be verified "
@@ -89,20 +92,20 @@ SAID = {
         {"msg": UPDATE + "W:An error occurred during the signature verification. GPG error: http://ppa.example.net stable InRelease: The "
          "following signatures were invalid: EXPKEYSIG 3B4FE6ACC0B21F32 A key <a@example.net>"}, "key of a package source", "internet"),
     "apt: a release that is no longer served": (
-        {"msg": UPDATE + "E:The repository 'http://deb.debian.org/debian buster Release' no longer has a Release file."},
-        "archive.debian.org", "internet"),
+        {"msg": UPDATE + "E:The repository 'http://deb.example.net/debian buster Release' no longer has a Release file."},
+        "old releases", "internet"),
     "apt: a PPA that is gone": (
-        {"msg": UPDATE + "E:The repository 'http://ppa.launchpad.net/wireguard/wireguard/ubuntu jammy Release' does not have a Release "
+        {"msg": UPDATE + "E:The repository 'http://ppa.example.net/wireguard/wireguard/ubuntu jammy Release' does not have a Release "
          "file., W:Failed to fetch x  404  Not Found [IP: 192.0.2.1 80]"}, "no longer served", "internet"),
     "apt: the disc of the installation": (
         {"msg": UPDATE + "E:The repository 'cdrom://[Debian GNU/Linux 12.5.0 _Bookworm_ - Official amd64 DVD] bookworm Release' does not "
-         "have a Release file."}, "disc", "archive.debian.org"),
+         "have a Release file."}, "disc", "old releases"),
     "apt: a page to log in to": (
-        {"msg": UPDATE + "E:Failed to fetch http://deb.debian.org/debian/dists/bookworm/InRelease  Clearsigned file isn't valid, got "
-         "'NOSPLIT' (does the network require authentication?), E:The repository 'http://deb.debian.org/debian bookworm InRelease' is not "
+        {"msg": UPDATE + "E:Failed to fetch http://deb.example.net/debian/dists/bookworm/InRelease  Clearsigned file isn't valid, got "
+         "'NOSPLIT' (does the network require authentication?), E:The repository 'http://deb.example.net/debian bookworm InRelease' is not "
          "signed."}, "answers in place of", "Install the key"),
     "apt: the mirror has a fault": (
-        {"msg": UPDATE + "W:Failed to fetch http://deb.debian.org/debian/dists/bookworm/InRelease  503  Service Unavailable"},
+        {"msg": UPDATE + "W:Failed to fetch http://deb.example.net/debian/dists/bookworm/InRelease  503  Service Unavailable"},
         "fault of its own", "internet access"),
     "apt: no reason": ({"msg": UPDATE + "unknown reason"}, "apt-get update", "internet access"),
     "apt: not in the lists": ({"msg": NONE}, "No package source of the site has it", "internet"),
@@ -134,7 +137,7 @@ SAID = {
         {"msg": "lockfile is held by another process", "rc": 1}, "held the package manager's lock", "internet"),
     "dnf: no DNS": (
         {"msg": "Failed to download metadata for repo 'appstream': Cannot prepare internal mirrorlist: Curl error (6): Couldn't resolve "
-         "host name for https://mirrors.rockylinux.org/mirrorlist [Could not resolve host: mirrors.rockylinux.org]", "rc": 1},
+         "host name for https://mirrors.example.net/mirrorlist [Could not resolve host: mirrors.example.net]", "rc": 1},
         "resolv.conf", "vault"),
     "dnf: no internet": (
         {"msg": "Failed to download metadata for repo 'baseos': Cannot download repomd.xml: Curl error (7): Couldn't connect to server "
@@ -152,13 +155,13 @@ SAID = {
          "name for https://x [Could not resolve proxy: proxy.lan]", "rc": 1}, "proxy", "resolv.conf"),
     "dnf: CentOS 8 is gone": (
         {"msg": "Failed to download metadata for repo 'appstream': Cannot prepare internal mirrorlist: No URLs in mirrorlist", "rc": 1,
-         "results": []}, "vault.centos.org", "internet access"),
+         "results": []}, "CentOS's vault", "internet access"),
     "dnf: 404": (
         {"msg": "Failed to download metadata for repo 'appstream': Cannot download repomd.xml: Status code: 404 for "
-         "http://mirror.example.net/centos/8/repodata/repomd.xml", "rc": 1}, "vault.centos.org", "internet access"),
+         "http://mirror.example.net/centos/8/repodata/repomd.xml", "rc": 1}, "CentOS's vault", "internet access"),
     "dnf: the mirror has a fault": (
         {"msg": "Failed to download metadata for repo 'appstream': Cannot prepare internal mirrorlist: Status code: 503 for "
-         "https://mirrors.rockylinux.org/mirrorlist", "rc": 1}, "fault of its own", "vault"),
+         "https://mirrors.example.net/mirrorlist", "rc": 1}, "fault of its own", "vault"),
     "dnf: the key": (
         {"msg": "Failed to validate GPG signature for nftables-1.0.4-2.el9.x86_64: Public key for nftables.rpm is not installed", "rc": 1},
         "key of a package source", "internet"),
@@ -176,10 +179,10 @@ SAID = {
          "have specified the correct ansible_python_interpreter.", "rc": 1}, "ansible_python_interpreter", "source"),
     "yum: CentOS 7 is gone": (
         {"msg": "Failure talking to yum: Cannot find a valid baseurl for repo: base/7/x86_64",
-         "module_stdout": "Could not retrieve mirrorlist http://mirrorlist.centos.org/?release=7&arch=x86_64&repo=os&infra=stock error was "
-         "14: curl#6 - \"Could not resolve host: mirrorlist.centos.org; Unknown error\""}, "vault.centos.org", "resolv.conf"),
+         "module_stdout": "Could not retrieve mirrorlist http://mirrorlist.example.net/?release=7&arch=x86_64&repo=os&infra=stock error was "
+         "14: curl#6 - \"Could not resolve host: mirrorlist.example.net; Unknown error\""}, "CentOS's vault", "resolv.conf"),
     "yum: CentOS 7 is gone, in one word": (
-        {"msg": "Cannot find a valid baseurl for repo: base/7/x86_64", "rc": 1}, "vault.centos.org", "resolv.conf"),
+        {"msg": "Cannot find a valid baseurl for repo: base/7/x86_64", "rc": 1}, "CentOS's vault", "resolv.conf"),
     "yum: the lock": (
         {"msg": "yum lockfile is held by another process", "rc": 1}, "held the package manager's lock", "internet"),
     "yum: not there": (
@@ -204,7 +207,7 @@ def test_each_refusal_is_told_with_its_own_cause(name):
 
 NOISE = [
     (
-        "W: http://deb.debian.org/dists/bookworm/InRelease: Key is stored in legacy trusted.gpg keyring (/etc/apt/trusted.gpg), see the "
+        "W: http://deb.example.net/dists/bookworm/InRelease: Key is stored in legacy trusted.gpg keyring (/etc/apt/trusted.gpg), see the "
         "DEPRECATION section in apt-key(8) for details."
     ),
     (
@@ -213,7 +216,7 @@ NOISE = [
     ),
     "W: Target Packages (main/binary-amd64/Packages) is configured multiple times in /etc/apt/sources.list:3",
     "N: Ignoring file 'proxy.list.bak' in directory '/etc/apt/sources.list.d/'",
-    "Get:404 http://deb.debian.org/debian bookworm/main amd64 haproxy amd64 2.6.12",
+    "Get:404 http://deb.example.net/debian bookworm/main amd64 haproxy amd64 2.6.12",
 ]
 
 
@@ -262,7 +265,9 @@ def test_what_is_installed_in_the_end_is_no_fault(results):
 
 def test_a_source_that_failed_explains_a_package_that_is_missing():
     """The last attempt asks the lists that are there; the one before says why they lack it."""
-    offline = tried(UPDATE + "W:Failed to fetch http://deb.debian.org/x  Temporary failure resolving 'deb.debian.org'")
+    offline = tried(
+        UPDATE + "W:Failed to fetch http://deb.example.net/x  Temporary failure resolving 'deb.example.net'"
+    )
     found = package_fault([{"failed": True, "msg": NONE}, offline, tried(NONE)])
     assert "resolv.conf" in found["cause"] and "resolving" in found["words"]
     # The first attempt had old lists: what it said of a file that is gone is no cause.
@@ -279,3 +284,9 @@ def test_the_package_is_named_in_the_advice_for_enterprise_linux_only_where_it_i
 def test_results_that_are_none_are_refused():
     with pytest.raises(AnsibleFilterError, match="list"):
         package_fault("text")
+
+
+def test_no_advice_has_an_address_that_goes_stale():
+    """Nor does the pattern of a cause: a host is one of many, and moves."""
+    for words in _packages._CAUSES:
+        assert not [text for text in words if re.search(r"://|\w(\\\\)?\.(org|com|net)\b", text)], words
