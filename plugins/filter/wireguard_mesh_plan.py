@@ -130,6 +130,7 @@ _value:
           firewall_allow: []
           interface: wg0
           keepalive: 25
+          key_at_once: false
           key_generation: 1
           key_source: secret
           lan_gateway: true

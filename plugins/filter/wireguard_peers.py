@@ -86,6 +86,10 @@ _value:
       description:
         - Whether the peer is none of the sites.
       type: bool
+    at_once:
+      description:
+        - Whether an old key of the peer must not be used any more once it has a new one.
+      type: bool
     preshared_key:
       description:
         - The preshared key in base64.

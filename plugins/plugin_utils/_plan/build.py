@@ -140,6 +140,7 @@ def _public(
         ],
         "interface": site.get("wireguard_mesh_interface"),
         "keepalive": site.get("wireguard_mesh_keepalive"),
+        "key_at_once": site.get("wireguard_mesh_key_at_once"),
         "key_generation": site.get("wireguard_mesh_key_generation"),
         "key_source": key[0],
         "lan_gateway": site.get("wireguard_mesh_lan_gateway"),

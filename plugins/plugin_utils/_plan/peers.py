@@ -44,6 +44,7 @@ def peers(plan: Mapping[str, t.Any], site: str, secret: str | None = None) -> li
             "endpoint": entry["endpoint"],
             "seeds": [] if external else entry["endpoint_seeds"],
             "external": external,
+            "at_once": external or entry["key_at_once"],
         }
         found.append(peer)
         if not external or entry["preshared_key"]:

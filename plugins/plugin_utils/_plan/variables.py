@@ -149,6 +149,7 @@ ROWS: dict[str, Row] = {
     "wireguard_mesh_private_key": Row(secrets.private_key, per_site=True, secret=True),
     "wireguard_mesh_public_key": Row(secrets.public_key, per_site=True, secret=True),
     "wireguard_mesh_key_generation": Row(numbers.generation),
+    "wireguard_mesh_key_at_once": Row(text.truth),
     "wireguard_mesh_preshared_keys": Row(text.truth, same="both ends of a tunnel need the same preshared key or none"),
     "wireguard_mesh_accept_published_secrets": Row(text.truth),
     "wireguard_mesh_underlay_interface": _only(names.interface, follows="tr069_interface"),

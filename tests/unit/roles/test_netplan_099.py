@@ -167,7 +167,11 @@ def generate(directory, text):
     (directory / "etc" / "netplan").mkdir(parents=True)
     (directory / "etc" / "netplan" / "60.yaml").write_text(text)
     done = subprocess.run(
-        [GENERATE, "--root-dir", directory], text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        [GENERATE, "--root-dir", directory],
+        env={"LD_LIBRARY_PATH": str(GENERATE.parent)},
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
     )
     made = directory / "run" / "systemd" / "network"
     return done.returncode, done.stdout, {path.name: path.read_text() for path in made.glob("*")}

@@ -32,15 +32,18 @@ class Site:
         self.device.public_key = self.plan.public_key
         self.settle()
 
-    def give(self, generations):
+    def give(self, generations, address=ADDRESS, at_once=()):
+        """The files of a plan: {site: generation of its keys}, {site: address}, and the sites whose keys change at once."""
         peers = [
-            config.MeshPeer(other, key(other, generations[other]), ADDRESS[other], [], None, [], False)
-            for other in ADDRESS
+            config.MeshPeer(
+                other, key(other, generations[other]), address[other], [], None, [], False, other in at_once
+            )
+            for other in generations
             if other != self.name
         ]
         self.plan = config.MeshConfig(
-            "m", self.name, "wg0", "eth1", [], 22000, 305, 1420, 25, [ADDRESS[self.name] + "/24"], [],
-            key(self.name, generations[self.name]), peers,
+            "m", self.name, "wg0", "eth1", [], 22000, 305, 1420, 25, [address[self.name] + "/24"], [],
+            key(self.name, generations[self.name]), peers, at_once=self.name in at_once,
         )  # fmt: skip
         self.conf = wg.Device()
         self.conf.private_key = "private of " + self.plan.public_key
@@ -82,10 +85,12 @@ def steps(sites, now):
         if not site.handover.own_pending(site.plan):
             continue
         for other in sites:
-            if other is not site and ADDRESS[other.name] in site.handover.waits:
-                psk = handover.digest(site.conf.peers[site.peer(other.name).public_key].preshared_key)
-                if other.handover.knows(other.plan, other.conf, ADDRESS[site.name], site.plan.public_key, psk):
-                    site.handover.ready[ADDRESS[other.name]] = now
+            if other is site or site.peer(other.name).address not in site.handover.waits or not talk(site, other):
+                continue
+            psk = handover.digest(site.conf.peers[site.peer(other.name).public_key].preshared_key)
+            own = site.plan.addresses[0].split("/")[0]
+            if other.handover.knows(other.plan, other.conf, own, site.plan.public_key, psk):
+                site.handover.ready[site.peer(other.name).address] = now
         if not site.handover.lacking(now):
             site.handover.use_own(site.plan)
             site.apply()
@@ -152,6 +157,100 @@ def test_a_site_that_does_not_know_keeps_the_others_waiting():
     assert sites["b"].handover.lacking(4 + handover.FRESH_SECONDS) == [ADDRESS["a"], ADDRESS["c"]]
 
 
+def test_the_old_key_of_a_site_that_was_stolen_goes_at_once():
+    """Whoever has it goes on talking, and must not keep it valid."""
+    site = Site("a", dict.fromkeys(ADDRESS, 1))
+    site.give({"a": 1, "b": 2, "c": 1})
+    site.settle()
+    assert key("b", 1) in site.device.peers
+    for _ in range(2):  # also where the change began without a word about it
+        site.give({"a": 1, "b": 2, "c": 1}, at_once="b")
+        site.settle()
+        assert site.device.peers.keys() == {key("b", 2), key("c", 1)}
+    assert site.handover.overdue(site.plan, 10**6) == []
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_keys_that_change_at_once_beside_others_that_wait(seed):
+    chance = random.Random(seed)
+    generations = dict.fromkeys(ADDRESS, 1)
+    sites = [Site(name, generations) for name in ADDRESS]
+    rotated = chance.sample(sorted(ADDRESS), chance.randint(1, 3))
+    at_once = chance.sample(rotated, chance.randint(1, len(rotated)))
+    generations = {name: number + (name in rotated) for name, number in generations.items()}
+    now = 0.0
+    for site in chance.sample(sites, 3):
+        site.give(generations, at_once=at_once)
+        site.settle()
+        assert not {key(name, 1) for name in at_once} & ({site.handover.own} | site.device.peers.keys())
+        for _ in range(chance.randint(0, 2)):
+            now += 1
+            steps(sites, now)
+    for _ in range(10):
+        assert all(talk(*pair) for pair in itertools.combinations(sites, 2))
+        now += 1
+        steps(sites, now)
+    for site in sites:
+        assert site.handover.own == key(site.name, generations[site.name])
+        assert site.device.peers.keys() == site.conf.peers.keys()
+
+
+def test_another_peer_with_the_address_of_one_that_left_has_its_own_key():
+    site = Site("a", dict.fromkeys(ADDRESS, 1))
+    site.give({"a": 1, "x": 1, "c": 1}, {"a": ADDRESS["a"], "x": ADDRESS["b"], "c": ADDRESS["c"]})
+    site.settle()
+    assert site.device.peers.keys() == {key("x", 1), key("c", 1)}
+
+
+def test_a_site_with_another_name_is_another_site():
+    """Its key is derived from its name, and the others take it for a new one."""
+    site = Site("b", dict.fromkeys(ADDRESS, 1))
+    site.name = "x"
+    site.give({"a": 1, "x": 1, "c": 1}, {"a": ADDRESS["a"], "x": ADDRESS["b"], "c": ADDRESS["c"]})
+    site.settle()
+    assert site.handover.own == key("x", 1)
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(range(3))), ids=str)
+@pytest.mark.parametrize("address", ["192.168.11.22", "192.168.11.3"], ids=["new", "of another"])
+def test_an_address_changes_with_the_key(order, address):
+    """A site's overlay address, in one case in exchange with another site's, and its key, by one plan."""
+    sites = [Site(name, dict.fromkeys(ADDRESS, 1)) for name in ADDRESS]
+    addresses = {**ADDRESS, "b": address, "c": "192.168.11.2" if address == ADDRESS["c"] else ADDRESS["c"]}
+    generations = {"a": 1, "b": 2, "c": 1}
+    for number in order:
+        sites[number].give(generations, addresses)
+        sites[number].settle()
+        assert all(talk(*pair) for pair in itertools.combinations(sites, 2))
+    for now in range(5):
+        steps(sites, float(now))
+        assert all(talk(*pair) for pair in itertools.combinations(sites, 2))
+    assert sites[1].handover.own == key("b", 2) and not any(site.handover.overdue(site.plan, 1e6) for site in sites)
+
+
+def test_a_record_of_an_early_version_knows_addresses_only():
+    sites = [Site(name, dict.fromkeys(ADDRESS, 1)) for name in ADDRESS]
+    for site in sites:
+        saved = site.handover.to_save()
+        del saved["names"], saved["site"]
+        site.handover = handover.Handover(saved)
+        site.give({"a": 1, "b": 2, "c": 1})
+        site.settle()
+    assert sites[0].handover.key(sites[0].peer("b")) == key("b", 1) == sites[1].handover.own
+    steps(sites, 0.0)
+    steps(sites, 1.0)
+    assert sites[0].handover.key(sites[0].peer("b")) == key("b", 2) == sites[1].handover.own
+
+
+def test_an_old_key_that_stays_in_use_is_told():
+    site = Site("a", dict.fromkeys(ADDRESS, 1))
+    site.give({"a": 1, "b": 2, "c": 1})
+    site.settle()
+    assert [site.handover.overdue(site.plan, now) for now in (5.0, 34.0, 35.0)] == [[], [], ["b"]]
+    site.handover.use_peer(site.plan, site.peer("b"))
+    assert site.handover.overdue(site.plan, 36.0) == [] and site.handover.pending_since is None
+
+
 def test_a_silent_peer_is_looked_for_by_both_keys_in_turn():
     site = Site("a", dict.fromkeys(ADDRESS, 1))
     site.give({"a": 1, "b": 2, "c": 1})
@@ -176,5 +275,5 @@ def test_messages_about_keys():
 
 @pytest.mark.parametrize("wrong", [[], 5, "text", {"192.168.11.2": 5}, {"192.168.11.2": []}])
 def test_a_damaged_file_is_passed_over(wrong):
-    found = handover.Handover({"peers": wrong, "promised": wrong, "waits": wrong})
-    assert (found.peers, found.promised, found.waits) == ({}, {}, [])
+    found = handover.Handover({"peers": wrong, "promised": wrong, "waits": wrong, "names": wrong})
+    assert (found.peers, found.promised, found.waits, found.names) == ({}, {}, [], {})

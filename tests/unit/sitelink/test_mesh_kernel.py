@@ -57,16 +57,17 @@ class Site:
         self.lan = "192.168.%d.0/24" % (100 + number)
         namespace.write("gateway-eth1.json", gateway_json)
 
-    def plan(self, peers, keepalive=25):
+    def plan(self, peers, keepalive=25, at_once=False):
         return {
             "mesh": "sitelink", "site": self.name, "interface": self.wg, "underlay_interface": "eth1",
             "networks": ["10.0.0.0/7"], "port": 22000, "fwmark": 305, "mtu": 1420, "keepalive": keepalive,
             "addresses": self.addresses(), "lan_subnets": [self.lan], "public_key": self.public,
+            "at_once": at_once,
             "peers": [
                 {
                     "name": peer["name"], "public_key": peer["key"], "address": peer["overlay"],
                     "allowed_ips": self.allowed_ips(peer), "endpoint": peer["endpoint"],
-                    "seeds": [],
+                    "seeds": [], "at_once": peer.get("at_once", False),
                 }
                 for peer in peers
             ],
@@ -436,7 +437,7 @@ def test_a_word_that_got_lost_costs_a_while_and_no_tunnel(pair):
     a.ns.stop(a.daemon, signal.SIGKILL)
     a.ns.write("mesh-%s.json" % a.wg, a.plan(a.peers, keepalive=3))  # silence is noticed sooner
     b.install(b.peers)
-    open(os.path.join(b.ns.run_dir, "keys-%s.go" % b.wg), "w").close()  # the operator's word
+    b.ns.write("mesh-%s.json" % b.wg, b.plan(b.peers, at_once=True))
     b.daemon.send_signal(signal.SIGHUP)
     wait_for(lambda: b.status()["public_key"] == b.public)
     a.daemon = a.start()
@@ -444,6 +445,20 @@ def test_a_word_that_got_lost_costs_a_while_and_no_tunnel(pair):
     wait_for(lambda: a.hears(b))
     assert b.public in a.dump() and old not in a.dump()
     give(a, a.peers)
+
+
+def test_the_old_key_of_a_stolen_site_goes_while_it_is_in_use(pair):
+    a, b = pair
+    wait_for(lambda: a.hears(b) and a.alive("site-b"))
+    old = b.public
+    b.private, b.public = key()
+    give(a, [dict(a.peers[0], key=b.public, at_once=True)] + a.peers[1:])
+    wait_for(lambda: b.public in a.dump() and old not in a.dump())
+    b.install(b.peers)  # the machine in its place
+    b.ns.write("mesh-%s.json" % b.wg, b.plan(b.peers, at_once=True))
+    b.daemon.send_signal(signal.SIGHUP)
+    wait_for(lambda: a.hears(b) and b.hears(a))
+    assert b.public in a.dump() and old not in a.dump()
 
 
 def test_a_wiped_configuration_file_is_not_applied(pair):

@@ -34,11 +34,13 @@ GatewayConfig = namedtuple("GatewayConfig", "interface networks table fwmark pri
 MeshConfig = namedtuple(
     "MeshConfig",
     "mesh site interface underlay_interface networks port fwmark mtu keepalive addresses lan_subnets public_key peers"
-    " uplink exit exit_for",
+    " uplink exit exit_for at_once",
 )
-MeshConfig.__new__.__defaults__ = ("", None, ())
-# endpoint: (host, port) or None; seeds: "ip:port" texts; external: whether it is none of the sites, but a phone or the like
-MeshPeer = namedtuple("MeshPeer", "name public_key address allowed_ips endpoint seeds external")
+MeshConfig.__new__.__defaults__ = ("", None, (), False)
+# endpoint: (host, port) or None; seeds: "ip:port" texts; external: whether it is none of the sites, but a phone or the like;
+# at_once: whether its old key must not be used any more once it has a new one
+MeshPeer = namedtuple("MeshPeer", "name public_key address allowed_ips endpoint seeds external at_once")
+MeshPeer.__new__.__defaults__ = (False,)
 
 # The use of another site's internet. when: BROADBAND_DOWN or ALWAYS; sites: names of peers, the preferred one first;
 # targets: addresses that answer echo requests; return_after: seconds that the broadband has to work before it is used again
@@ -152,6 +154,7 @@ def load_mesh(interface, path=None):
                 endpoint=_endpoint(peer["endpoint"]),
                 seeds=["%s:%d" % (ipaddress.IPv4Address(host), port) for host, port in map(_endpoint, peer.get("seeds") or [])],
                 external=bool(peer.get("external")),
+                at_once=bool(peer.get("at_once")),
             )
             for peer in data["peers"]
         ]
@@ -172,6 +175,7 @@ def load_mesh(interface, path=None):
             uplink=str(data.get("uplink") or ""),
             exit=_exit(data["exit"]) if data.get("exit") else None,
             exit_for=tuple(str(item) for item in data.get("exit_for") or ()),
+            at_once=bool(data.get("at_once")),
         )
 
 

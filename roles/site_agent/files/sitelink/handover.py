@@ -9,7 +9,11 @@ key in the files is not used at once:
   Of two sites that wait for each other, the one with the lower overlay address goes first.
 
 A pair's preshared key changes with the last of its two ends. What is in use is on disk, for a device or a site that starts
-anew meanwhile has what the files say. Peers are known by their overlay addresses here, since their keys change.
+anew meanwhile has what the files say. Peers are known by their overlay addresses here, since their keys change, and by their
+names where an address changes with the key.
+
+Nothing waits, and the old key goes at once, where somebody else may have it (at_once), where the peer is no site, which says
+nothing about its keys and gets its new one by hand, and where another peer has the address by now.
 """
 
 import base64
@@ -19,6 +23,7 @@ import socket
 from . import state, wg
 
 FRESH_SECONDS = 3  # that a peer's READY counts
+WAIT_SECONDS = 30  # that a new key may wait for others before it is a fault
 OTHER_KEY_SECONDS = 10  # that a silent peer is looked for by one of its two keys, before the other's turn
 
 
@@ -31,6 +36,8 @@ class Handover:
     """saved: what to_save() gave."""
 
     def __init__(self, saved):
+        self.site = saved.get("site") if isinstance(saved.get("site"), str) else None  # of this one
+        self.names = {address: name for address, name in state.mapping(saved.get("names")).items() if isinstance(name, str)}
         self.own = saved.get("own")  # public key in use
         self.private = saved.get("private")  # its private key, while it is not that of the files
         self.waits = [item for item in state.items(saved.get("waits")) if isinstance(item, str)]  # addresses that have to know the new key
@@ -41,10 +48,13 @@ class Handover:
         # {address: (public key, preshared key)}: what this site said to know, maybe of an earlier plan
         self.other = set()  # addresses whose new key is tried, although they said nothing
         self.turns = {}  # {address: when the other key of a silent peer is to be tried}
+        self.pending_since = None
 
     def to_save(self):
         promised = {address: list(item) for address, item in self.promised.items()}
         return {
+            "site": self.site,
+            "names": self.names,
             "own": self.own,
             "private": self.private,
             "waits": self.waits,
@@ -56,6 +66,8 @@ class Handover:
         """Hold what is in use against the files' plan and the running device."""
         if plan != self.asked:
             self.ready, self.asked = {}, plan
+        at_once = plan.at_once or self.site not in (None, plan.site)
+        self._follow(plan)
         if self.own is None:
             self.own = device.public_key or plan.public_key
         if self.own == plan.public_key:
@@ -63,28 +75,13 @@ class Handover:
         else:
             if device.public_key == self.own:
                 self.private = device.private_key
-            if self.private is None:  # nobody has the old one any more
+            if at_once or self.private is None:  # nobody is to have the old one any more, or has it
                 self.use_own(plan)
             elif not self.waits:
                 sites = {peer.address for peer in plan.peers if not peer.external}
                 self.waits = sorted(address for address in self.peers if address in sites)
         keys = {peer.public_key for peer in plan.peers}
-        found = {}
-        for peer in plan.peers:
-            item = self.peers.get(peer.address, [peer.public_key])
-            if item[0] != peer.public_key and item[0] in keys:  # it is another peer's by now
-                item = [peer.public_key]
-            if item[0] == peer.public_key and self.own == plan.public_key:
-                item = item[:1]
-            elif len(item) == 1:
-                running = device.peers.get(item[0])
-                if running is not None:
-                    item = [item[0], running.preshared_key]
-                else:
-                    item = [peer.public_key] + [conf.peers[peer.public_key].preshared_key] * (
-                        self.own != plan.public_key
-                    )
-            found[peer.address] = item
+        found = {peer.address: self._in_use(peer, plan, conf, device, keys) for peer in plan.peers}
         self.peers = found
         self.waits = [address for address in self.waits if address in found]
         pending = {peer.address for peer in plan.peers if found[peer.address][0] != peer.public_key}
@@ -92,9 +89,50 @@ class Handover:
         self.promised = {address: item for address, item in self.promised.items() if address in pending}
         self.turns = {address: when for address, when in self.turns.items() if address in pending}
 
+    def _follow(self, plan):
+        """A peer with another address keeps what was noted of it, and who has the address of another one begins anew."""
+        before = {name: address for address, name in self.names.items()}
+        moved = {}  # {address before: address}; a record of an early version has no names
+        for peer in plan.peers:
+            source = before.get(peer.name, None if peer.address in self.names else peer.address)
+            if source is not None:
+                moved[source] = peer.address
+        self.peers = {moved[address]: item for address, item in self.peers.items() if address in moved}
+        self.promised = {moved[address]: item for address, item in self.promised.items() if address in moved}
+        self.ready = {moved[address]: when for address, when in self.ready.items() if address in moved}
+        self.turns = {moved[address]: when for address, when in self.turns.items() if address in moved}
+        self.waits = [moved[address] for address in self.waits if address in moved]
+        self.other = {moved[address] for address in self.other if address in moved}
+        self.site, self.names = plan.site, {peer.address: peer.name for peer in plan.peers}
+
+    def _in_use(self, peer, plan, conf, device, keys):
+        """What `peers` has of a peer of the plan. keys: the public keys of the plan."""
+        item = self.peers.get(peer.address, [peer.public_key])
+        running = device.peers.get(item[0])
+        if item[0] != peer.public_key and item[0] in keys:  # it is another peer's by now
+            item, running = [peer.public_key], device.peers.get(peer.public_key)
+        elif item[0] != peer.public_key and peer.at_once:
+            item = [peer.public_key] + item[1:]
+        if item[0] == peer.public_key and self.own == plan.public_key:
+            return item[:1]
+        if len(item) > 1:
+            return item
+        if running is not None:
+            return [item[0], running.preshared_key]
+        return [peer.public_key] + [conf.peers[peer.public_key].preshared_key] * (self.own != plan.public_key)
+
     def pending(self, peer):
         """Whether a peer of the plan (as the files have it) still has another key in use."""
         return self.peers.get(peer.address, [peer.public_key])[0] != peer.public_key
+
+    def overdue(self, plan, now):
+        """The names of peers whose old keys are in use for longer than a change of keys takes."""
+        names = [peer.name for peer in plan.peers if self.pending(peer)]
+        if not names:
+            self.pending_since = None
+        elif self.pending_since is None:
+            self.pending_since = now
+        return names if names and now - self.pending_since >= WAIT_SECONDS else []
 
     def heard(self, plan, peer):
         """A peer lives with the key that it is tried with. Returns whether that is its new one."""

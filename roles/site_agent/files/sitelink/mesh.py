@@ -32,7 +32,6 @@ ASK_READY_SECONDS = 1  # between two questions whether the peers know the new ke
 HANDSHAKE_AFTER_SWITCH = 0.1
 # Seconds that a site with a new key may need from saying so to using it; what it sends meanwhile is under the old one.
 UNDER_WAY_SECONDS = 0.05
-WAIT_SECONDS = 30  # that a new key may wait for others before it is a fault
 RESOLVERS = 3  # live peers at most whose DNS is asked
 
 
@@ -108,9 +107,6 @@ class Daemon:
 
     def keys_path(self):
         return config.lib_path("keys", self.plan.interface, "json")
-
-    def force_path(self):
-        return config.run_path("keys", self.plan.interface, "go")
 
     def reload(self):
         """A changed plan, told by SIGHUP."""
@@ -208,10 +204,7 @@ class Daemon:
             self.asking_since = now
             log.log(log.INFO, "a new key of this site waits until its peers know it")
         lacking = self.handover.lacking(now)
-        force = os.path.exists(self.force_path())
-        if not lacking or force:
-            if force:
-                os.unlink(self.force_path())
+        if not lacking:
             self.switch()
             return
         for address in self.handover.waits:
@@ -557,7 +550,7 @@ class Daemon:
 
     def waiting_fault(self):
         now = time.monotonic()
-        if self.asking_since is None or now - self.asking_since < WAIT_SECONDS:
+        if self.asking_since is None or now - self.asking_since < handover.WAIT_SECONDS:
             return ""
         lacking = self.handover.lacking(now)
         names = [peer.name for peer in self.plan.peers if peer.address in lacking]
@@ -566,11 +559,17 @@ class Daemon:
             "that are gone out of the mesh" % ", ".join(names)
         )
 
+    def old_keys_fault(self):
+        names = self.handover.overdue(self.plan, time.monotonic())
+        return names and (
+            "the old key of %s is still in use; run the playbook for all sites, or, if others may have that key, with "
+            "wireguard_mesh_key_at_once: true in the host_vars of the site that it is of" % ", ".join(names)
+        )
+
     def report(self):
         """Leave for `sitelink status` what only the daemon knows."""
-        reasons = [
-            fault for fault in [self.config_fault] + self.faults + [self.post_fault, self.waiting_fault()] if fault
-        ]
+        keys = [self.waiting_fault(), self.old_keys_fault()]
+        reasons = [fault for fault in [self.config_fault] + self.faults + [self.post_fault] + keys if fault]
         peers = {}
         for key, peer in self.peers.states.items():
             parts = [part for part in (self.peer_faults.get(key), peer.reason) if part]

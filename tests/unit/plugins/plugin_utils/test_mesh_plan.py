@@ -73,6 +73,7 @@ def test_a_right_inventory(mesh):
         "firewall_allow": [],
         "interface": "wg0",
         "keepalive": 25,
+        "key_at_once": False,
         "key_generation": 1,
         "key_source": "secret",
         "lan_gateway": True,
@@ -763,6 +764,7 @@ def test_peers(mesh):
         "endpoint": {"host": "site-a.example.com", "port": 22000},
         "seeds": [],
         "external": False,
+        "at_once": False,
         "preshared_key": _keys.MeshKeys(SECRET, "sitelink").preshared_keys(("site-a", 1), [("site-b", 1)])[0],
     }
     assert all("preshared_key" not in peer for peer in peers_of(plan, "site-b"))
@@ -779,6 +781,16 @@ def test_a_new_generation_changes_the_site_s_own_pairs_only(mesh):
     after = preshared("site-a")
     assert before["site-b"] != after["site-b"] and before["site-c"] == after["site-c"]
     assert preshared("site-b")["site-a"] == after["site-b"]
+
+
+def test_a_key_that_others_may_have_ends_at_once(mesh):
+    """A phone's new key always does: its new file is brought to it by hand, and it says nothing about its keys."""
+    mesh.spoil("site-b", wireguard_mesh_key_at_once=True)
+    mesh.spoil(wireguard_mesh_external_peers=[{**PHONE, "sites": ["site-a"]}])
+    plan = build(mesh)
+    at_once = {peer["name"]: peer["at_once"] for peer in peers_of(plan, "site-a")}
+    assert at_once == {"site-b": True, "site-c": False, PHONE["name"]: True}
+    assert [plan["sites"][site]["key_at_once"] for site in ("site-a", "site-b")] == [False, True]
 
 
 @pytest.mark.parametrize(
