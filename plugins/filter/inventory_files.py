@@ -18,7 +18,7 @@ author:
 description:
   - Looks at the files themselves, for what nobody can see in the variables that Ansible made of them. A file that nothing reads,
     because of its name, its ending or another one beside it. A file that is no YAML. A name that stands twice in one file. A
-    number that YAML reads as another one, such as C(022000).
+    number that YAML reads as another one, such as C(022000). A site that is in another group. A list that Ansible cannot read to its end.
   - Files that are encrypted as a whole are not opened.
 options:
   _input:
@@ -32,6 +32,11 @@ options:
       - Ansible's C(groups).
     type: raw
     required: true
+  sites:
+    description:
+      - The group that the mesh is planned for.
+    type: str
+    default: sites
 """
 
 EXAMPLES = """
@@ -53,13 +58,13 @@ _value:
 """
 
 
-def inventory_files(sources: t.Any, groups: t.Any) -> list[dict[str, t.Any]]:
+def inventory_files(sources: t.Any, groups: t.Any, sites: t.Any = "sites") -> list[dict[str, t.Any]]:
     if isinstance(sources, (str, bytes)) or not hasattr(sources, "__iter__"):
         raise AnsibleFilterError(
             "inventory_files: the input must be a list of paths, such as ansible_inventory_sources."
         )
     names = {str(group): [str(host) for host in groups[group]] for group in groups}
-    return problems([str(source) for source in sources], names.get("all", []), list(names), known_variables())
+    return problems([str(source) for source in sources], names, known_variables(), str(sites))
 
 
 class FilterModule:

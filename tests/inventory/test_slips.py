@@ -42,6 +42,12 @@ def not_in_the_group(directory):
     replace(directory / "hosts.yml", "site-b:", "# site-b:")
 
 
+def in_another_group(directory):
+    with open(directory / "hosts.yml", "a") as stream:
+        stream.write("site:\n  hosts:\n    site-b:\n")
+    replace(directory / "hosts.yml", "    site-b:\n    site-c:", "    site-c:")
+
+
 def misnamed(directory):
     (directory / "host_vars" / "site-b.yml").rename(directory / "host_vars" / "siteb.yml")
 
@@ -67,6 +73,7 @@ SLIPS = [
     (wrong_ending, [], "Ansible does not read a file with this ending. Rename it to site-b.yml."),
     (full_width_dot, [], "Write 192.168.11.1, with the keyboard in English (half-width) mode."),
     (not_in_the_group, [], "host_vars/site-b.yml: the inventory has no host of this name"),
+    (in_another_group, [], "site-b: is not in the group sites (but in site)"),
     (misnamed, [], "host_vars/siteb.yml: the inventory has no host of this name"),
     (misspelt, [], "site-a: wireguard_mesh_address is missing."),
     (nothing, ["--limit=site-aa"], "Could not match supplied host pattern, ignoring: site-aa"),

@@ -7,6 +7,7 @@ import json
 import pathlib
 import re
 import typing as t
+from collections.abc import Collection
 
 import yaml
 from ansible_collections.sitelink.tr069.plugins.plugin_utils import _spelling
@@ -15,6 +16,7 @@ from ansible_collections.sitelink.tr069.plugins.plugin_utils._plan.variables imp
 from ansible_collections.sitelink.tr069.plugins.plugin_utils._readers.fault import quote
 
 _TEMPLATE = " Put a value with two curly brackets in it into quotes."
+_PARTS = frozenset({"hosts", "children", "vars"})  # of a group
 _TAGS = frozenset({"!", "!vault", "!vault-encrypted", "!unsafe"})
 _OCTAL = re.compile(r"[-+]?0[0-7_]+")
 
@@ -22,14 +24,27 @@ _OCTAL = re.compile(r"[-+]?0[0-7_]+")
 class File:
     """One file that Ansible reads."""
 
-    def __init__(self, path: pathlib.Path, shown: str, known: frozenset[str], listing: bool = False) -> None:
-        """listing: the file is to list hosts. Where it cannot, it may be something else that lies in the directory."""
+    def __init__(
+        self,
+        path: pathlib.Path,
+        shown: str,
+        known: frozenset[str],
+        listing: bool = False,
+        names: Collection[str] = (),
+    ) -> None:
+        """listing: the file is to list hosts. Where it cannot, it may be something else that lies in the directory.
+
+        :param names: the hosts and groups of the inventory.
+        """
         self._shown, self._known, self._listing = shown, known, listing
+        self._containers = {*names, *_PARTS, "all", "sites"}
         self.problems: list[dict[str, t.Any]] = []
-        # Our variables in it, each with its line.
+        # Our variables in it, each with its line, and what is written there where that is one word.
         self.variables: dict[str, int] = {}
-        # Those beside the hosts of a list, as (host, variable, line).
+        self.words: dict[str, str] = {}
+        # Those beside the hosts of a list, as (host, variable, line), and below the vars of its groups, as (group, variable, line).
         self.beside_hosts: list[tuple[str, str, int]] = []
+        self.beside_groups: list[tuple[str, str, int]] = []
         try:
             data = path.read_bytes()
         except OSError as exc:
@@ -80,9 +95,49 @@ class File:
             str(key.value): key.start_mark.line + 1 for key, _value in node.value if isinstance(key, yaml.ScalarNode)
         }
         self.variables = {name: line for name, line in names.items() if name in self._known}
-        if self._listing and is_list(node):
-            for _key, group in node.value:
-                self._group(group)
+        self.words = {
+            str(key.value): str(value.value) for key, value in node.value if isinstance(value, yaml.ScalarNode)
+        }
+        if not self._listing:
+            self._too_deep(node)
+        elif is_list(node):
+            for key, group in node.value:
+                self._top(str(key.value), key.start_mark.line + 1, group)
+
+    def _too_deep(self, node: yaml.MappingNode) -> None:
+        """Variables of ours below a name as a list of hosts has them: in host_vars and group_vars nothing reads them there."""
+        for key, value in node.value:
+            if str(key.value) not in self._containers:
+                continue  # a variable of the operator's own, which a template may take its parts from
+            for name, _value in value.value if isinstance(value, yaml.MappingNode) else ():
+                if str(name.value) in self._known:
+                    self._problem(
+                        name.start_mark.line + 1,
+                        f"{name.value} stands below {key.value}:, where nothing reads it. Write it at the beginning of the line.",
+                    )
+            if isinstance(value, yaml.MappingNode):
+                self._too_deep(value)
+
+    def _top(self, name: str, line: int, group: yaml.Node) -> None:
+        """What begins a line of a list: the name of a group."""
+        if self._is_variable(name):
+            self._problem(
+                line,
+                f"{name} stands where a list has its groups, and nothing reads it. Write it into the file of its site below host_vars.",
+                unreadable=True,
+            )
+        elif name in _PARTS:
+            self._problem(
+                line,
+                f"{name}: begins the line, where a list has the name of a group. Write sites: above it, and indent {name}: "
+                "and what is below it.",
+                unreadable=True,
+            )
+        else:
+            self._group(name, group)
+
+    def _is_variable(self, name: str) -> bool:
+        return name in self._known or name.startswith("ansible_")
 
     def _tags(self, text: str) -> None:
         """Ansible ends at a tag that it does not know, and does not say in which file."""
@@ -91,22 +146,33 @@ class File:
             if not tag or tag in _TAGS or tag.startswith("tag:yaml.org,2002:"):
                 continue
             meant = _spelling.meant(tag, _TAGS)
-            advice = f"Write {meant}" if meant else "Put the text into quotes, or take the tag out"
             line = event.start_mark.line + 1 if event.start_mark else 1
-            self._problem(line, f"{tag} is no tag that Ansible knows. {advice}.", unreadable=True)
+            if meant:
+                message = f"{tag} is no tag that Ansible knows. Write {meant}."
+            else:  # maybe a password, which nobody is to see
+                message = "a value that begins with ! is a tag to YAML. Put the value into quotes."
+            self._problem(line, message, unreadable=True)
 
-    def _group(self, node: yaml.Node) -> None:
+    def _group(self, group: str, node: yaml.Node) -> None:
         """A group of a list: Ansible drops the whole list for one of these slips, or the group's hosts."""
         for key, value in node.value if isinstance(node, yaml.MappingNode) else ():
             name, line = str(key.value), key.start_mark.line + 1
             if name == "hosts":
                 self._hosts(value)
             elif name == "children" and isinstance(value, yaml.MappingNode):
-                for _key, group in value.value:
-                    self._group(group)
+                for child, inner in value.value:
+                    self._group(str(child.value), inner)
+            elif name == "vars" and isinstance(value, yaml.MappingNode):
+                self.beside_groups += [
+                    (group, str(variable.value), variable.start_mark.line + 1)
+                    for variable, _value in value.value
+                    if str(variable.value) in self._known
+                ]
             elif name not in ("children", "vars"):
-                meant = _spelling.meant(name, frozenset({"hosts", "children", "vars"}))
+                meant = _spelling.meant(name, _PARTS)
                 advice = f"Write {meant}:" if meant else "Write hosts: above it, and indent the hosts below that"
+                if self._is_variable(name):
+                    advice = "Write vars: above it, and indent the variables below that"
                 self._problem(
                     line, f"{name} stands where a group has hosts, children or vars. {advice}.", unreadable=True
                 )
@@ -123,14 +189,37 @@ class File:
             )
             return
         for key, value in node.value:
-            for name, _value in value.value if isinstance(value, yaml.MappingNode) else ():
-                if str(name.value) in self._known:
-                    self.beside_hosts.append((str(key.value), str(name.value), name.start_mark.line + 1))
+            self._host(str(key.value), key.start_mark.line + 1, value)
             if isinstance(key, yaml.ScalarNode) and key.tag != "tag:yaml.org,2002:str":
                 line = key.start_mark.line + 1
                 self._problem(
                     line, f"YAML does not read {key.value} as a name. Write '{key.value}', in quotes.", unreadable=True
                 )
+
+    def _host(self, host: str, line: int, node: yaml.Node) -> None:
+        """A host of a list, and the variables beside it."""
+        if not isinstance(node, yaml.MappingNode):
+            if isinstance(node, yaml.ScalarNode) and node.value in ("", "null", "~"):
+                return
+            if self._is_variable(host):
+                advice = f"{host} stands among the hosts. Write vars: beside hosts:, and the variable below that."
+            else:
+                advice = (
+                    f"{host} has a value here, which only variables have. Write `{host}:` alone, and what belongs to it into "
+                    f"host_vars/{host}.yml, such as `ansible_host: 192.168.1.2`."
+                )
+            self._problem(line, advice, unreadable=True)
+            return
+        for name, value in node.value:
+            if str(name.value) in self._known:
+                self.beside_hosts.append((host, str(name.value), name.start_mark.line + 1))
+            for inner, _value in value.value if isinstance(value, yaml.MappingNode) and name.value in _PARTS else ():
+                if str(inner.value) in self._known:
+                    self._problem(
+                        inner.start_mark.line + 1,
+                        f"{inner.value} stands below {name.value}: of the host {host}, where nothing reads it. Take {name.value}: "
+                        f"out, or write it into host_vars/{host}.yml.",
+                    )
 
     def _unreadable(self, text: str, exc: yaml.YAMLError) -> None:
         mark = getattr(exc, "problem_mark", None) or getattr(exc, "context_mark", None)
@@ -161,12 +250,18 @@ class File:
             return (
                 " It has a full-width colon. Write a colon and a blank, with the keyboard in English (half-width) mode."
             )
+        if re.search("[\u00a0\u2000-\u200b\u3000\ufeff]", code):
+            return " It holds a blank of another kind (full-width or invisible). Write ordinary blanks."
         if re.match(r"\s*(- )?[\w-]+:[^\s]", code):
             return " A blank is missing behind the colon."
         if re.match(r"\s*[\w-]+\s*=", code):
             return " Write a colon and a blank instead of the equals sign."
         if re.search(r":\s+[^'\"\s]*\{\{", code):
             return _TEMPLATE
+        if re.match(r"\s*(- )?([\w-]+:\s+)?[@`%*]", code):
+            return " A value that begins with such a character has to stand in quotes."
+        if re.match(r"\s*(- )?[\w-]+:\s+[^'\"\[{|>&!].*:(\s|$)", code):
+            return " A value with a colon and a blank in it has to stand in quotes."
         return ""
 
     def _mapping(self, node: yaml.MappingNode) -> None:

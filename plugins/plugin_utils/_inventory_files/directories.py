@@ -22,12 +22,22 @@ _NOTES = re.compile(r"readme|notes?|changelog|license", re.IGNORECASE)
 class Directory:
     """host_vars or group_vars."""
 
-    def __init__(self, path: pathlib.Path, names: set[str], known: frozenset[str], hosts: Collection[str]) -> None:
+    def __init__(
+        self,
+        path: pathlib.Path,
+        names: set[str],
+        known: frozenset[str],
+        hosts: Collection[str],
+        groups: Collection[str] = (),
+    ) -> None:
         self._path, self._names, self._known, self._hosts = path, names, known, hosts
+        self._all = {*hosts, *groups}
         self._host = path.name == "host_vars"
         self.problems: list[dict[str, t.Any]] = []
         # By host or group: our variables, each with the file that has it.
         self.variables: dict[str, dict[str, str]] = {}
+        # And what is written there where that is one word.
+        self.words: dict[str, dict[str, str]] = {}
 
     def _problem(self, shown: str, message: str) -> None:
         file = shown.partition(", line ")[0]
@@ -45,7 +55,7 @@ class Directory:
                     "Put all into one of them.",
                 )
             for entry in there[:1]:
-                self.variables[name] = self._contents(entry)
+                self.variables[name] = self._contents(entry, self.words.setdefault(name, {}))
         if not strays:
             return
         of_names = {name + ending for name in self._names for ending in _ENDINGS}
@@ -53,14 +63,15 @@ class Directory:
             if entry.name not in of_names:
                 self._stray(entry)
 
-    def _contents(self, entry: pathlib.Path) -> dict[str, str]:
+    def _contents(self, entry: pathlib.Path, words: dict[str, str]) -> dict[str, str]:
         """What Ansible reads of one host or group: a file, or all files of a directory, of which the last one counts."""
         first: dict[str, str] = {}
         for path in _files(entry):
             shown = path.relative_to(self._path.parent).as_posix()
             if path.suffix in _ENDINGS:
-                file = File(path, shown, self._known)
+                file = File(path, shown, self._known, names=self._all)
                 self.problems += file.problems
+                words.update(file.words)
                 for name, line in file.variables.items():
                     other = first.setdefault(name, shown)
                     if other != shown:

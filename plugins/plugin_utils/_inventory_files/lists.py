@@ -21,7 +21,17 @@ def lists_of_hosts(paths: list[pathlib.Path]) -> Iterator[tuple[pathlib.Path, st
     for path in paths:
         for file in _members(path) if path.is_dir() else [path]:
             if file.suffix in (".yml", ".yaml") and file.is_file():
-                yield file, file.relative_to(path).as_posix() if path.is_dir() else path.name
+                yield file, _shown(file, path)
+
+
+def _shown(file: pathlib.Path, source: pathlib.Path) -> str:
+    """What the operator calls a file of a source: from where he has host_vars, for there it may have a file of the same name."""
+    if not source.is_dir():
+        return source.name
+    kinds = ("host_vars", "group_vars")
+    inside = any((source / kind).is_dir() for kind in kinds)
+    beside = any((source.parent / kind).is_dir() for kind in kinds)
+    return file.relative_to(source.parent if beside and not inside else source).as_posix()
 
 
 def _members(directory: pathlib.Path) -> Iterator[pathlib.Path]:
@@ -39,33 +49,18 @@ def _members(directory: pathlib.Path) -> Iterator[pathlib.Path]:
             yield entry
 
 
-def not_utf8(paths: list[pathlib.Path]) -> Iterator[dict[str, t.Any]]:
-    """The files that list hosts in the form of INI, and are in no encoding that Ansible reads there."""
+def ini_lists_of_hosts(paths: list[pathlib.Path]) -> Iterator[tuple[pathlib.Path, str, bool]]:
+    """The files that may list hosts in the form of INI, their names for the operator, and whether each lies in a directory of lists."""
     for path in paths:
         for file in _members(path) if path.is_dir() else [path]:
-            if file.suffix not in ("", ".ini") or not file.is_file() or os.access(file, os.X_OK):
-                continue
-            shown = file.relative_to(path).as_posix() if path.is_dir() else path.name
-            data, wrong = file.read_bytes(), ""
-            if data.startswith(b"\xef\xbb\xbf"):
-                wrong = "begins with a mark that nobody sees (BOM). Save it again as UTF-8 without BOM."
-            elif not _is_utf8(data) and not (path.is_dir() and b"\0" in data):  # what is no text at all, strays tell
-                wrong = "is no UTF-8 text. Open it in an editor and save it again as UTF-8."
-            if wrong:
-                yield {"file": shown, "message": f"{shown}: {wrong}", "unreadable": True}
-
-
-def _is_utf8(data: bytes) -> bool:
-    try:
-        return "\0" not in data.decode()
-    except UnicodeDecodeError:
-        return False
+            if file.suffix in ("", ".ini") and file.is_file() and not os.access(file, os.X_OK):
+                yield file, _shown(file, path), path.is_dir()
 
 
 def strays(directory: pathlib.Path) -> Iterator[dict[str, t.Any]]:
     """What lies in an inventory's directory, where Ansible reads everything as a list of hosts, and is none."""
     for path in _members(directory):
-        shown, wrong = path.relative_to(directory).as_posix(), ""
+        shown, wrong = _shown(path, directory), ""
         try:
             data = path.read_bytes()
         except OSError:
@@ -78,7 +73,7 @@ def strays(directory: pathlib.Path) -> Iterator[dict[str, t.Any]]:
             wrong = "Ansible tries to read it as a list of hosts at every command"
         elif path.suffix in (".yml", ".yaml"):
             wrong = "" if _lists_hosts(text) else "Ansible reads it as a list of groups, and it is none"
-        elif path.suffix == "" and not _ini(text):
+        elif path.suffix == "" and not looks_like_ini(text):
             wrong = "Ansible reads it as a list of hosts, and it is none"
         if wrong:
             message = (
@@ -100,9 +95,9 @@ def _lists_hosts(text: str) -> bool:
 
 def is_list(node: yaml.MappingNode) -> bool:
     """Whether it lists groups, maybe with a slip: by the name of one, or by what one has."""
-    if not _names(node) or {"all", "sites"} & _names(node):
-        return True
     parts = frozenset({"hosts", "children", "vars"})
+    if not _names(node) or {"all", "sites", *parts} & _names(node):
+        return True
     return any(
         name in parts or _spelling.meant(name, parts)
         for _key, group in node.value
@@ -115,7 +110,7 @@ def _names(node: yaml.MappingNode) -> set[str]:
     return {str(key.value) for key, _value in node.value if isinstance(key, yaml.ScalarNode)}
 
 
-def _ini(text: str) -> bool:
+def looks_like_ini(text: str) -> bool:
     """Whether each line may be one of an INI list: a section, a host with values, a value, a comment."""
     section = ""
     for line in text.splitlines():

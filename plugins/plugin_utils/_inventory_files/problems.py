@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What is wrong with the files of an inventory themselves, which nobody can see in the values that Ansible made of them:
-a file that nothing reads, a name that stands twice, a number that YAML reads as another one.
+a file that nothing reads, a name that stands twice, a number that YAML reads as another one, a site in another group.
 """
 
 from __future__ import annotations
@@ -8,59 +8,130 @@ from __future__ import annotations
 import os
 import pathlib
 import typing as t
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable, Iterator, Mapping
 
 from ansible_collections.sitelink.tr069.plugins.plugin_utils import _spelling
 from ansible_collections.sitelink.tr069.plugins.plugin_utils._inventory_files.contents import File
 from ansible_collections.sitelink.tr069.plugins.plugin_utils._inventory_files.directories import Directory
+from ansible_collections.sitelink.tr069.plugins.plugin_utils._inventory_files.ini import IniList
 from ansible_collections.sitelink.tr069.plugins.plugin_utils._inventory_files.lists import (
+    ini_lists_of_hosts,
     lists_of_hosts,
-    not_utf8,
     strays,
 )
 
+# Of the variables of a mesh alone, which no host has that is no part of one.
+_OF_A_MESH = "wireguard_mesh_"
+
 
 def problems(
-    sources: Iterable[str], hosts: Collection[str], groups: Collection[str], known: frozenset[str]
+    sources: Iterable[str], groups: Mapping[str, list[str]], known: frozenset[str], sites: str = "sites"
 ) -> list[dict[str, t.Any]]:
     """``[{"file": ..., "message": ..., "unreadable": ...}]``; unreadable: Ansible ends at this file by itself.
 
     :param sources: ansible_inventory_sources.
-    :param hosts: all hosts of the inventory.
-    :param groups: all its groups.
+    :param groups: all groups of the inventory, each with its hosts.
     :param known: our variables, see _plan.variables.
+    :param sites: the group that the mesh is planned for.
     """
     found: list[dict[str, t.Any]] = []
+    hosts = groups.get("all", [])
     # A list of hosts (-i shenzhen,) is no file.
     paths = [pathlib.Path(source) for source in sources if "," not in source or os.path.exists(source)]
     # Where a directory is the inventory, or one that new_inventory made, all of its hosts are known.
     whole = [path for path in paths if path.is_dir()] + [path.parent for path in paths if path.name == "sites.yml"]
     of_hosts: dict[str, dict[str, str]] = {}
+    of_groups: dict[str, dict[str, str]] = {}
     for base in sorted({path if path.is_dir() else path.parent for path in paths}):
-        for kind, names in (("host_vars", {*hosts, "localhost"}), ("group_vars", {*groups, "all", "ungrouped"})):
-            look = Directory(base / kind, names, known, hosts)
+        for kind, names, noted in (
+            ("host_vars", {*hosts, "localhost"}, of_hosts),
+            ("group_vars", {*groups, "all", "ungrouped"}, of_groups),
+        ):
+            look = Directory(base / kind, names, known, hosts, groups)
             look.read(strays=base in whole)
             found += look.problems
-            for name, variables in look.variables.items() if kind == "host_vars" else ():
-                of_hosts.setdefault(name, {}).update(variables)
+            for name, variables in look.variables.items():
+                noted.setdefault(name, {}).update(variables)
+            if kind == "group_vars":
+                found += _state_of_all(look, sites)
         if base in whole:
             found += _misnamed(base)
-    found += not_utf8(paths)
     for name in sorted(set(hosts) & set(groups)):
         message = f"{name}: a host and a group have this name, and Ansible takes one for the other. Rename the group."
         found.append({"file": name, "message": message, "unreadable": False})
-    for path, shown in lists_of_hosts(paths):
-        file = File(path, shown, known, listing=True)
+    lists: list[tuple[str, File | IniList]] = [
+        (shown, File(path, shown, known, listing=True)) for path, shown in lists_of_hosts(paths)
+    ]
+    lists += [(shown, IniList(path, shown, known, among)) for path, shown, among in ini_lists_of_hosts(paths)]
+    for shown, file in lists:
         found += file.problems
-        for host, variable, line in file.beside_hosts:
-            if other := of_hosts.get(host, {}).get(variable):
-                message = f"{variable} of {host} stands in {other} too, and only that counts. Take one of the two out."
-                found.append({"file": shown, "message": f"{shown}, line {line}: {message}", "unreadable": False})
+        found += _twice(shown, file.beside_hosts, of_hosts, of_hosts)
+        found += _twice(shown, file.beside_groups, of_groups, {name: of_groups.get("all", {}) for name in groups})
+    found += _outside(groups, sites, of_hosts, of_groups)
     for path in paths:
         if path.is_dir():
             told = {problem["file"].partition("/")[0] for problem in found}  # a misnamed directory, for one
             found += [stray for stray in strays(path) if stray["file"].partition("/")[0] not in told]
     return found
+
+
+def _twice(
+    shown: str,
+    beside: Iterable[tuple[str, str, int]],
+    own: dict[str, dict[str, str]],
+    more: Mapping[str, Mapping[str, str]],
+) -> Iterator[dict[str, t.Any]]:
+    """Variables of a list that other files have as well, for the same host or group; more: for a group, those of the group all.
+
+    What stands in a list counts less than group_vars, even those of all hosts, and these less than host_vars.
+    """
+    for name, variable, line in beside:
+        if other := own.get(name, {}).get(variable) or more.get(name, {}).get(variable):
+            place = f"{shown}, line {line}" if line else shown
+            message = (
+                f"{variable} of {name} stands in {other} too, and only one of the two counts. Take one of them out."
+            )
+            yield {"file": shown, "message": f"{place}: {message}", "unreadable": False}
+        own.setdefault(name, {}).setdefault(variable, shown)
+
+
+def _outside(
+    groups: Mapping[str, list[str]],
+    sites: str,
+    of_hosts: Mapping[str, Mapping[str, str]],
+    of_groups: Mapping[str, Mapping[str, str]],
+) -> Iterator[dict[str, t.Any]]:
+    """Hosts that look like sites, and are not in the group of the sites: the mesh would be made without them.
+
+    Where there are no sites at all, that alone is told. A host of another mesh has a wireguard_mesh_group of its own.
+    """
+    members = set(groups.get(sites, []))
+    for host in sorted(set(groups.get("all", [])) - members) if members else ():
+        own = {group for group, hosts in groups.items() if host in hosts and group != "all"}
+        given = of_hosts.get(host, {})
+        if "wireguard_mesh_group" in given or any("wireguard_mesh_group" in of_groups.get(group, {}) for group in own):
+            continue
+        slips = sorted(group for group in own if _spelling.meant(group, frozenset({sites})))
+        ours = sorted(name for name in given if name.startswith(_OF_A_MESH))
+        if not ours and not slips:
+            continue
+        named = f" (but in {', '.join(sorted(own - {'ungrouped'}))})" if own - {"ungrouped"} else ""
+        why = f", although {given[ours[0]]} has {ours[0]} for it" if ours else ""
+        message = f"{host}: is not in the group {sites}{named}{why}. Write {sites}: above it in its list, or take its variables out."
+        yield {"file": host, "message": message, "unreadable": False}
+
+
+def _state_of_all(look: Directory, sites: str) -> Iterator[dict[str, t.Any]]:
+    """One line for all sites must not take the whole mesh down, or do nothing without a word."""
+    variable = "wireguard_mesh_state"
+    for group in ("all", sites):
+        file, state = look.variables.get(group, {}).get(variable), look.words.get(group, {}).get(variable)
+        if file and state != "present":
+            message = (
+                f"{file}: {variable} is {state or 'not present'} for all sites. Write it into the file below host_vars of the site "
+                "that is meant. To take the whole mesh down: ansible-playbook sitelink.tr069.remove -e sites=all."
+            )
+            yield {"file": file, "message": message, "unreadable": False}
 
 
 def _misnamed(base: pathlib.Path) -> list[dict[str, t.Any]]:

@@ -16,6 +16,10 @@ def check_names(mesh: Mesh) -> None:
         mesh.report.add_for_mesh(
             "wireguard_mesh_group", f"is {group}, and the inventory has no site in that group. Put the sites into it."
         )
+    elif set(mesh.states.values()) == {"planned"}:
+        mesh.report.add_for_mesh(
+            "wireguard_mesh_state", "is planned for every site, so that there is nothing to do. Write present for those that are there."
+        )
     folded: dict[str, str] = {}
     for site in mesh.sites:
         try:

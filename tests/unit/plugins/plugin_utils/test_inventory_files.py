@@ -11,6 +11,7 @@ from ansible_collections.sitelink.tr069.plugins.plugin_utils._plan.variables imp
 
 ROOT = pathlib.Path(__file__).resolve().parents[4]
 HOSTS = ("site-a", "site-b", "site-c")
+GROUPS = {"all": list(HOSTS), "ungrouped": [], "sites": list(HOSTS)}
 B = "host_vars/site-b.yml"
 
 
@@ -19,8 +20,8 @@ def inventory(tmp_path):
     return shutil.copytree(ROOT / "inventories" / "lab", tmp_path / "inventory")
 
 
-def problems(*sources):
-    return inventory_files.problems(list(map(str, sources)), HOSTS, ("all", "ungrouped", "sites"), known_variables())
+def problems(*sources, groups=None):
+    return inventory_files.problems(list(map(str, sources)), groups or GROUPS, known_variables())
 
 
 def the_problem(*sources):
@@ -96,9 +97,16 @@ def test_what_else_lies_there_is_nobodys_slip(inventory, path):
         ("a: {{ x }}/24\nb: 1\n", 1, "into quotes"),
         ("a: !vault |\n$ANSIBLE_VAULT;1.1;AES256\n3230\n", 0, "have to be indented below its name"),
         ("mine: !valut |\n  $ANSIBLE_VAULT;1.1;AES256\n  3230\n", 1, "Write !vault."),
-        ('a: 1\nwireguard_mesh_port: !int "22000"\n', 2, "!int is no tag that Ansible knows. Put the text into quotes"),
+        ('a: 1\nwireguard_mesh_port: !int "22000"\n', 2, "begins with ! is a tag to YAML. Put the value into quotes."),
         ("a:\n\u3000b: 1\n  c: 2\n", 2, "a blank of another kind"),
         ("a: 'x\n", 0, "cannot be read as YAML"),
+        ("wireguard_mesh_address:\u00a0192.168.11.1\nb: 1\n", 1, "a blank of another kind"),
+        ("a: 1\nb: @home\n", 2, "has to stand in quotes"),
+        ("a: `date`\n", 1, "has to stand in quotes"),
+        ("a: *.example.com\n", 1, "has to stand in quotes"),
+        ("a: %x\n", 1, "has to stand in quotes"),
+        ("ddns_token: s3cret: ONE\n", 1, "A value with a colon and a blank in it has to stand in quotes."),
+        ("ansible_become_password: !s3cret\n", 1, "begins with ! is a tag to YAML"),
         ("- a: 1\n", 1, "no lines like `name: value`"),
         ("hello\n", 1, "no lines like `name: value`"),
         ("a: 1\n# 深圳\n".encode("gbk"), 2, "no UTF-8 text"),
@@ -110,7 +118,7 @@ def test_what_else_lies_there_is_nobodys_slip(inventory, path):
 def test_a_file_that_cannot_be_read_is_named_with_its_line(inventory, path, data, line, words):
     write(inventory / path, data)
     problem = the_problem(inventory)
-    assert problem["unreadable"] and problem["file"] == path
+    assert problem["unreadable"] and problem["file"] == path and "s3cret" not in problem["message"]
     assert words in problem["message"] and (not line or f"{path}, line {line}: " in problem["message"])
 
 
@@ -215,6 +223,24 @@ def test_sources_that_are_no_files_are_not_looked_at(inventory):
         ),
         ("sites:\n  site-a:\n", "site-a stands where a group has hosts, children or vars. Write hosts: above it"),
         ("all:\n  sites:\n    hosts:\n      site-a:\n", "sites stands where a group has hosts"),
+        (
+            "sites:\n  hosts:\n    site-a:\n    site-b: 192.168.1.2\n",
+            "line 4: site-b has a value here, which only variables",
+        ),
+        ("sites:\n  hosts:\n    site-a: [x]\n", "Write `site-a:` alone"),
+        (
+            "sites:\n  hosts:\n    site-a:\n    ansible_host: 192.168.1.2\n",
+            "ansible_host stands among the hosts. Write vars:",
+        ),
+        ("sites:\n  hosts:\n    site-a:\n    tr069_interface: eth2\n", "tr069_interface stands among the hosts."),
+        ("sites:\n  hosts:\n    site-a:\n    - site-b\n", "Write `site-a:` alone"),
+        ("sites:\n  tr069_interface: eth2\n  hosts:\n    site-a:\n", "Write vars: above it"),
+        (
+            "tr069_interface: eth2\nsites:\n  hosts:\n    site-a:\n",
+            "line 1: tr069_interface stands where a list has its groups",
+        ),
+        ("vars:\n  tr069_interface: eth2\nsites:\n  hosts:\n    site-a:\n", "Write sites: above it, and indent vars:"),
+        ("hosts:\n  site-a:\n  site-b:\n", "line 1: hosts: begins the line, where a list has the name of a group."),
     ],
 )
 def test_a_list_that_ansible_takes_otherwise_is_told(inventory, hosts, words):
@@ -231,6 +257,8 @@ def test_a_list_that_ansible_takes_otherwise_is_told(inventory, hosts, words):
         "sites:\n",
         "sites:\n  hosts: site-a\n",
         "plugin: ansible.builtin.constructed\ngroups: {sites: true}\n",
+        "sites:\n  hosts:\n    site-a: {nic_dhcp_mtu: 1400, note: {vars: 1}}\n    site-b: ~\n",
+        "sites:\n  vars: {nic_dhcp_mtu: 1400}\n  hosts: {site-a: null}\nrouters:\n  hosts: {router: {model: x}}\n",
     ],
 )
 def test_a_right_list_says_nothing(inventory, hosts):
@@ -264,7 +292,7 @@ def test_what_ansible_would_run_or_read_as_a_list_of_hosts_is_told(inventory, pa
     ("path", "data"),
     [
         ("aws", "#!/usr/bin/env python3\nparser.add_argument('--list')\n"),
-        ("production", "# sites\nsite-a ansible_host=192.0.2.1\n[sites]\nsite-[b:c]\n\n[sites:vars]\nnote = a b c\n"),
+        ("production", "# sites\nsite-a ansible_user=me\n[sites]\nsite-[b:c]\n\n[sites:vars]\nnote = a b c\n"),
         ("hosts.d/more", "site-a # at home\nsite-b\n"),
         ("more.yml", "sites:\n  vars:\n    wireguard_mesh_port: 22001\n"),
         ("backup.sh.bak", "#!/bin/sh\n"),
@@ -328,8 +356,7 @@ def test_a_list_that_is_no_yaml_has_an_encoding_too(inventory, data, words, name
 
 
 def test_a_group_with_the_name_of_a_host_is_told(inventory):
-    groups = ("all", "ungrouped", "sites", "site-b")
-    [problem] = inventory_files.problems([str(inventory)], HOSTS, groups, known_variables())
+    [problem] = problems(inventory, groups={**GROUPS, "site-b": ["site-b"]})
     assert problem["message"].startswith("site-b: a host and a group have this name") and not problem["unreadable"]
 
 
@@ -359,8 +386,183 @@ def test_a_variable_of_a_site_in_the_list_and_in_its_file_is_told(inventory):
         inventory / "hosts.yml",
         "sites:\n  hosts:\n    site-a:\n    site-b:\n      wireguard_mesh_address: 192.168.11.9\n      ansible_user: me\n    site-c: {}\n",
     )
-    words = (
-        "hosts.yml, line 5: wireguard_mesh_address of site-b stands in host_vars/site-b.yml too, and only that counts."
-    )
+    words = "hosts.yml, line 5: wireguard_mesh_address of site-b stands in host_vars/site-b.yml too, and only one of "
     assert the_problem(inventory)["message"].startswith(words)
     assert the_problem(inventory / "hosts.yml")["message"].startswith(words)
+
+
+@pytest.mark.parametrize("path", [B, "group_vars/all/mesh.yml", "group_vars/sites/more.yml"])
+@pytest.mark.parametrize(
+    ("data", "line", "below"),
+    [
+        ("all:\n  vars:\n    tr069_interface: eth2\n", 3, "vars"),
+        ("vars:\n  tr069_interface: eth2\n", 2, "vars"),
+        ("site-b:\n  tr069_interface: eth2\n", 2, "site-b"),
+        ("note: 1\nsites:\n  hosts:\n    site-a:\n      tr069_interface: eth2\n", 5, "site-a"),
+        ("hosts: {tr069_interface: eth2}\n", 1, "hosts"),
+    ],
+)
+def test_a_variable_below_something_where_nothing_reads_it_is_told(inventory, path, data, line, below):
+    write(inventory / path, data)
+    message = the_problem(inventory)["message"]
+    assert message.startswith(f"{path}, line {line}: tr069_interface stands below {below}:, where nothing reads it.")
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        "lans: {site-a: [192.168.1.0/24]}\nwireguard_mesh_lan_subnets: '{{ lans[inventory_hostname] }}'\n",
+        "per_site: {site-a: {nic_dhcp_mtu: 1400}}\nnic_dhcp_mtu: '{{ per_site[inventory_hostname].nic_dhcp_mtu }}'\n",
+        "vars: {note: 1}\nsite-a: 5\n",
+        "wireguard_mesh_external_peers: [{name: phone, sites: [site-a]}]\n",
+    ],
+)
+def test_what_a_template_may_take_its_parts_from_is_left_alone(inventory, data):
+    write(inventory / "group_vars/all/more.yml", data)
+    assert problems(inventory) == []
+
+
+def test_a_variable_below_vars_of_a_host_is_told(inventory):
+    write(inventory / "hosts.yml", "sites:\n  hosts:\n    site-a:\n      vars:\n        tr069_interface: eth2\n")
+    message = the_problem(inventory)["message"]
+    assert message.startswith("hosts.yml, line 5: tr069_interface stands below vars: of the host site-a,")
+
+
+@pytest.mark.parametrize(
+    ("groups", "words"),
+    [
+        (
+            {"site": ["site-b"]},
+            "site-b: is not in the group sites (but in site), although host_vars/site-b.yml has wireguard_mesh_address",
+        ),
+        ({"Sites": ["site-b"]}, "(but in Sites)"),
+        ({"ungrouped": ["site-b"]}, "site-b: is not in the group sites, although"),
+        ({"routers": ["site-b"]}, "(but in routers)"),
+    ],
+)
+def test_a_site_in_another_group_is_told(inventory, groups, words):
+    others = [host for host in HOSTS if host != "site-b"]
+    problem = problems(inventory, groups={**GROUPS, "sites": others, **groups})[0]
+    assert problem["message"].startswith("site-b: ") and words in problem["message"]
+
+
+@pytest.mark.parametrize("given", ["nas", "ddns only", "another mesh", "another mesh's group"])
+def test_a_host_that_is_no_site_is_nobodys_slip(inventory, given):
+    groups = {**GROUPS, "all": [*HOSTS, "nas"], "other": ["nas"]}
+    lines = {
+        "nas": "ansible_host: 192.0.2.9\n",
+        "ddns only": "ddns_hostname: nas.example.com\n",
+        "another mesh": "wireguard_mesh_group: other\nwireguard_mesh_address: 192.168.12.1\n",
+        "another mesh's group": "wireguard_mesh_address: 192.168.12.1\n",
+    }
+    write(inventory / "host_vars/nas.yml", lines[given])
+    if given == "another mesh's group":
+        write(inventory / "group_vars/other.yml", "wireguard_mesh_group: other\n")
+    assert problems(inventory, groups=groups) == []
+
+
+def test_a_group_with_a_slip_in_its_name_is_told_whatever_its_hosts_have(inventory):
+    groups = {**GROUPS, "all": [*HOSTS, "site-d"], "sitse": ["site-d"]}
+    [problem] = problems(inventory, groups=groups)
+    assert problem["message"].startswith("site-d: is not in the group sites (but in sitse).")
+
+
+@pytest.mark.parametrize("path", ["group_vars/all/zz.yml", "group_vars/sites/more.yml"])
+@pytest.mark.parametrize("state", ["absent", "planned", "'{{ x }}'"])
+def test_a_state_for_all_sites_is_refused(inventory, path, state):
+    write(inventory / path, f"wireguard_mesh_state: {state}\n")
+    message = the_problem(inventory)["message"]
+    assert message.startswith(f"{path}: wireguard_mesh_state is ") and "remove -e sites=all" in message
+
+
+def test_a_state_for_some_sites_is_theirs(inventory):
+    write(inventory / "group_vars/all/zz.yml", "wireguard_mesh_state: present\n")
+    write(inventory / "group_vars/retired.yml", "wireguard_mesh_state: absent\n")
+    assert problems(inventory, groups={**GROUPS, "retired": ["site-b"]}) == []
+
+
+@pytest.mark.parametrize("name", ["hosts", "hosts.ini"])
+@pytest.mark.parametrize(
+    ("text", "line", "words"),
+    [
+        ("[sites]\nsite-a\nsite-b tr069_interface:enp2s0\n", 3, "a variable as `name=value`"),
+        ("[sites]\nsite-a\n[sites:vars]\nddns_token: s3cret\n", 4, "a variable as `name=value`"),
+        ("[sites]\nsite-a\n[site:vars]\nx=1\n", 3, "[site:vars] is no section that the list can have here."),
+        ("[sites]\nsite-a\n[sites:vras]\nx=1\n", 3, "[sites:vras] is no section"),
+        ("[sites]\nsite-a x='1\n", 2, "Ansible cannot read this line."),
+    ],
+)
+def test_a_list_in_the_form_of_ini_that_ansible_reads_by_half_is_told(inventory, name, text, line, words):
+    write(inventory / name, text)
+    [problem] = problems(inventory / name)
+    assert problem["message"].startswith(f"{name}, line {line}: ") and problem["unreadable"]
+    assert words in problem["message"] and "s3cret" not in problem["message"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "site-a\n[sites]\nsite-a ansible_user=me note='a b'\nsite-[b:c]\n[sites:vars]\nx = 1\n[all:children]\nsites\n",
+        "sites:\n  hosts:\n    site-a:\n",
+        '{"sites": ["site-a"]}\n',
+        "---\nsites:\n  hosts:\n    site-a:\n",
+        "",
+    ],
+)
+def test_a_list_without_an_ending_that_ansible_reads_is_right(inventory, text):
+    write(inventory / "hosts", text)
+    assert problems(inventory / "hosts") == []
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "words"),
+    [
+        (
+            "hosts.yml",
+            "sites:\n  hosts: {site-a: }\n  vars:\n    tr069_interface: eth2\n",
+            "hosts.yml, line 4: tr069_interface of sites",
+        ),
+        (
+            "hosts.yml",
+            "all:\n  vars: {tr069_interface: eth2}\n  children: {sites: }\n",
+            "hosts.yml, line 2: tr069_interface of all",
+        ),
+        (
+            "more.yml",
+            "all:\n  children:\n    sites:\n      vars: {tr069_interface: eth2}\n",
+            "more.yml, line 4: tr069_interface of",
+        ),
+        ("hosts", "[sites]\nsite-a\n[sites:vars]\ntr069_interface=eth2\n", "hosts: tr069_interface of sites"),
+        (
+            "hosts",
+            "[sites]\nsite-a\nsite-b wireguard_mesh_address=192.168.11.9\n",
+            "hosts: wireguard_mesh_address of site-b",
+        ),
+    ],
+)
+def test_a_variable_of_a_list_that_stands_in_another_file_is_told(inventory, name, text, words):
+    """group_vars/all counts more than what a list has for one of its groups."""
+    write(inventory / name, text)
+    [problem] = problems(inventory / name)
+    assert problem["message"].startswith(words) and "only one of the two counts" in problem["message"]
+
+
+def test_a_variable_of_one_host_in_two_lists_is_told(inventory):
+    for name, value in ("one.yml", 22001), ("two.yml", 22002):
+        write(inventory / name, f"sites:\n  hosts:\n    site-a: {{wireguard_mesh_port: {value}}}\n")
+    message = the_problem(inventory)["message"]
+    assert message.startswith("two.yml, line 3: wireguard_mesh_port of site-a stands in one.yml too")
+    (inventory / "two.yml").unlink()
+    write(
+        inventory / "one.yml",
+        "a:\n  hosts:\n    site-a: {nic_dhcp_mtu: 1400}\nb:\n  hosts:\n    site-a: {nic_dhcp_mtu: 1401}\n",
+    )
+    assert the_problem(inventory)["message"].startswith("one.yml, line 6: nic_dhcp_mtu of site-a stands in one.yml too")
+
+
+def test_a_list_has_the_name_that_tells_it_from_the_files_beside_it(tmp_path):
+    """As new_inventory makes them: hosts/site-b.yml and host_vars/site-b.yml."""
+    write(tmp_path / "sites.yml", "sites:\n")
+    write(tmp_path / "host_vars/site-b.yml", "ansible_host: 192.0.2.1\n")
+    write(tmp_path / "hosts/site-b.yml", "sites:\n  hosts:\n    site-b：\n")
+    assert the_problem(tmp_path / "hosts", tmp_path / "sites.yml")["file"] == "hosts/site-b.yml"

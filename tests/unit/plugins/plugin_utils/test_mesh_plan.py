@@ -850,6 +850,13 @@ def test_right_entries_of_what_the_carrier_may_reach(mesh):
     assert faults(mesh) == []
 
 
+def test_a_mesh_that_is_planned_only_is_told(mesh):
+    """A run that does nothing is no success."""
+    [problem] = build(mesh.spoil(wireguard_mesh_state="planned"))["problems"]
+    assert problem["site"] is None and "wireguard_mesh_state is planned for every site" in problem["message"]
+    assert build(mesh.spoil(wireguard_mesh_state="absent"))["problems"] == []  # what remove leaves
+
+
 @pytest.mark.parametrize("state", ["planned", "absent"])
 def test_a_site_that_is_not_present_is_in_nobody_s_files_and_blocks_nobody(mesh, state):
     alone = build({name: mesh[name] for name in ("site-a", "site-c")})

@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Lists of hosts in the form of INI, as Ansible's own reader sees them."""
+
+from __future__ import annotations
+
+import pathlib
+import re
+import typing as t
+
+from ansible.errors import AnsibleError
+from ansible.inventory.data import InventoryData
+from ansible.parsing.dataloader import DataLoader
+from ansible.plugins.inventory.ini import InventoryModule
+from ansible_collections.sitelink.tr069.plugins.plugin_utils._inventory_files.lists import looks_like_ini
+
+
+class IniList:
+    """One list. Where Ansible cannot read it to its end, it goes on with what it read before."""
+
+    def __init__(self, path: pathlib.Path, shown: str, known: frozenset[str], among_others: bool) -> None:
+        """among_others: it lies in a directory of lists, where something else may lie, too."""
+        self._shown = shown
+        self.problems: list[dict[str, t.Any]] = []
+        # Our variables in it, as (host, variable, 0) and (group, variable, 0).
+        self.beside_hosts: list[tuple[str, str, int]] = []
+        self.beside_groups: list[tuple[str, str, int]] = []
+        data = path.read_bytes()
+        if data.startswith(b"\xef\xbb\xbf"):
+            self._problem(0, "begins with a mark that nobody sees (BOM). Save it again as UTF-8 without BOM.")
+        elif not _is_utf8(data):
+            if not (among_others and b"\0" in data):  # what is no text at all, strays tell
+                self._problem(0, "is no UTF-8 text. Open it in an editor and save it again as UTF-8.")
+        elif not among_others or looks_like_ini(data.decode()):
+            self._read(path, data.decode(), known)
+
+    def _problem(self, line: int, message: str) -> None:
+        place = f"{self._shown}, line {line}" if line else self._shown
+        self.problems.append({"file": self._shown, "message": f"{place}: {message}", "unreadable": True})
+
+    def _read(self, path: pathlib.Path, text: str, known: frozenset[str]) -> None:
+        if text.lstrip().startswith(("---", "{")) or re.match(r"\s*[\w.-]+:\s*(#.*)?$", _first_line(text)):
+            return  # YAML or JSON without an ending
+        inventory = InventoryData()
+        try:
+            InventoryModule().parse(inventory, DataLoader(), str(path))
+        except AnsibleError as exc:
+            # Not its words: what stands there may be a secret.
+            lines = text.splitlines()
+            number = _line_of(str(exc), lines)
+            section = re.match(r"\[([^\]=]*)\]", lines[number - 1].strip()) if number else None
+            if section:
+                advice = f"{section[0]} is no section that the list can have here. Write [sites], [sites:vars] or [sites:children]."
+            else:
+                advice = (
+                    "Ansible cannot read this line. Write a host as `shenzhen ansible_host=192.168.1.2`, and a variable as "
+                    "`name=value`."
+                )
+            self._problem(number, advice)
+            return
+        for found, owners in ((self.beside_hosts, inventory.hosts), (self.beside_groups, inventory.groups)):
+            found += [
+                (name, variable, 0) for name, owner in owners.items() for variable in owner.vars if variable in known
+            ]
+
+
+def _is_utf8(data: bytes) -> bool:
+    try:
+        return "\0" not in data.decode()
+    except UnicodeDecodeError:
+        return False
+
+
+def _line_of(message: str, lines: list[str]) -> int:
+    """The number of the line that Ansible means; 0: unknown. ansible-core 2.19 says what stands in it and not which it is."""
+    place = re.search(r":(\d+):", message)
+    if place and 0 < int(place[1]) <= len(lines):
+        return int(place[1])
+    for pattern in (r"got: (.+)", r"'(.+)':", r"(\[[^\]]+\])"):
+        said = re.search(pattern, message)
+        for number, line in enumerate(lines, 1) if said else ():
+            if line.strip() and (said[1] in line or line.strip() == said[1].strip()):
+                return number
+    return 0
+
+
+def _first_line(text: str) -> str:
+    return next((line for line in text.splitlines() if line.strip() and line.lstrip()[0] not in "#;"), "")
