@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 
 from ansible_collections.sitelink.tr069.plugins.plugin_utils import _keys
 from ansible_collections.sitelink.tr069.plugins.plugin_utils._libraries import IPNetwork
+from ansible_collections.sitelink.tr069.plugins.plugin_utils._readers.text import PLACEHOLDER
 
 _DEFAULTS = {"wireguard_mesh_port": "22000", "wireguard_mesh_network": "192.168.11.0/24", "ddns_provider": "cloudflare"}
 _LATER = "Once all sites are taken over, it may go again"
@@ -23,7 +24,8 @@ class _Lines:
 
     def has(self, site: str, variable: str) -> str:
         value = self.hostvars[site].get(variable)
-        return "" if value is None else str(value).strip()
+        text = "" if value is None else str(value).strip()
+        return "" if PLACEHOLDER in text.upper() else text
 
     def want(self, site: str, variable: str, value: str, where: str) -> None:
         value = value or ""

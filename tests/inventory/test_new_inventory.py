@@ -283,6 +283,45 @@ def test_what_a_playbook_writes_stands_in_the_file_of_the_site(mesh, playbook, a
     assert not (mesh / "hosts" / "host_vars").exists()
 
 
+def migrate_of(tmp_path, found):
+    """The part of migrate that writes the inventory, with what was found at the sites in the place of looking there."""
+    plays = yaml.safe_load((ROOT / "playbooks" / "migrate.yml").read_text())
+    [play] = [play for play in plays if play["name"] == "See what was set up by hand"]
+    play["vars"] = {"looked": found, "ansible_become": False}
+    for task in play["tasks"]:
+        for how in ("ansible.builtin.include_tasks", "ansible.builtin.import_tasks"):
+            if how in task:
+                task[how] = str(ROOT / "playbooks" / task[how])
+        if task.pop("ansible.builtin.include_role", None):
+            task["no_log"] = task.pop("no_log", False) or task["vars"]["__site_agent_article"] == "token"
+            result = {
+                "rc": 0,
+                "stdout": f"{{{{ looked[inventory_hostname].{task['vars']['__site_agent_article']} | to_json }}}}",
+            }
+            task["ansible.builtin.set_fact"] = {"__site_agent_article_found": result}
+    path = tmp_path / "migrate.yml"
+    path.write_text(yaml.safe_dump([play], sort_keys=False))
+    return path
+
+
+def test_migrate_carries_the_token_of_each_site_over(mesh, tmp_path):
+    """new_inventory writes a placeholder into the vault, which is no token; what is written at the site comes before it."""
+    (mesh / "group_vars" / "all" / "mesh.yml").write_text("wireguard_mesh_preshared_keys: false\n")
+    found = {}
+    for number, site in enumerate(("shenzhen", "guangzhou"), 1):
+        key = str(number) * 42 + "E="
+        conf = {"addresses": [f"192.168.11.{number}/24"], "port": "22000", "public_key": key, "peers": []}
+        ddns = {"provider": "cloudflare", "id": "", "names": [f"{site}.example.net"], "token": True}
+        look = {"cron": [], "files": [], "named": [], "conf": conf, "ddns": ddns}
+        found[site] = {"look": look, "token": {"token": f"the-token-of-{site}"}}
+    done = in_directory(mesh, "ansible-playbook", migrate_of(tmp_path, found), "-e", "sites=all", "-vvv", "--diff")
+    assert done.returncode == 0 and "the-token-of" not in done.stdout, done.stdout
+    for site in found:
+        assert "the-token-of" not in (mesh / "host_vars" / f"{site}.yml").read_text()
+        used = in_directory(mesh, "ansible", site, "-m", "ansible.builtin.debug", "-a", "var=ddns_token").stdout
+        assert f"the-token-of-{site}" in used, used
+
+
 def test_a_key_is_not_made_where_its_vault_could_not_be_opened(mesh):
     before = digests(filled_in(mesh))
     done = in_directory(
