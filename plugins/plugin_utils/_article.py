@@ -67,7 +67,8 @@ def read(
             lines.problems.append(f"{site}: Ansible cannot reach it, so nothing of it can be taken over.")
         elif found[site]["conf"] is None:
             lines.problems.append(
-                f"{site}: there is no WireGuard configuration to take over. For a new site run site.yml."
+                f"{site}: there is no WireGuard configuration to take over. For a new site run "
+                "ansible-playbook sitelink.tr069.site."
             )
     for site, conf in by_hand.items():
         for peer, name in _peers(lines, site, conf, sites):

@@ -100,7 +100,7 @@ def test_a_peer_that_is_external_is_no_stranger():
 def test_a_site_that_is_not_reached_or_has_nothing_is_told():
     assert "cannot reach it" in compare(named=["a", "b"])["problems"][0]
     found = {**FOUND, "b": {"conf": None, "ddns": None}}
-    assert "run site.yml" in compare(found, named=["a", "b"])["problems"][0]
+    assert "run ansible-playbook sitelink.tr069.site." in compare(found, named=["a", "b"])["problems"][0]
 
 
 def test_a_site_that_was_taken_over_needs_nothing():
