@@ -4,6 +4,7 @@
 import hashlib
 import json
 import os
+import re
 import shutil
 import stat
 import subprocess
@@ -281,6 +282,21 @@ def test_what_a_playbook_writes_stands_in_the_file_of_the_site(mesh, playbook, a
     assert line in (mesh / "host_vars" / "guangzhou.yml").read_text().splitlines(), done.stdout
     assert line not in (mesh / "host_vars" / "shenzhen.yml").read_text()
     assert not (mesh / "hosts" / "host_vars").exists()
+
+
+def test_the_password_for_sudo_is_read_from_the_vault(mesh):
+    """As connection.yml and the READMEs say: its lines without the mark of a comment, and the password in the vault."""
+    connection = mesh / "group_vars" / "sites" / "connection.yml"
+    connection.write_text(re.sub(r"(?m)^# (?=ansible_)", "", connection.read_text()))
+    vault = mesh / "group_vars" / "all" / "vault.yml"
+    vault.write_text(
+        f"---\nwireguard_mesh_secret: {secrets(mesh)[1]}\nansible_become_password: the-password-for-sudo\n"
+    )
+    assert in_directory(mesh, "ansible-vault", "encrypt", vault).returncode == 0
+    used = json.loads(in_directory(mesh, "ansible-inventory", "--host", "shenzhen").stdout)
+    assert used["ansible_become"] is True
+    right = used["ansible_become_password"] == "the-password-for-sudo"
+    assert right, "another one"  # nobody's password is printed
 
 
 def migrate_of(tmp_path, found):
