@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 
 from ansible_collections.sitelink.tr069.plugins.plugin_utils import _keys
 from ansible_collections.sitelink.tr069.plugins.plugin_utils._libraries import IPNetwork
+from ansible_collections.sitelink.tr069.plugins.plugin_utils._readers.text import PLACEHOLDER
 
 _DEFAULTS = {"wireguard_mesh_port": "22000", "wireguard_mesh_network": "192.168.11.0/24", "ddns_provider": "cloudflare"}
 _LATER = "Once all sites are taken over, it may go again"
@@ -23,7 +24,8 @@ class _Lines:
 
     def has(self, site: str, variable: str) -> str:
         value = self.hostvars[site].get(variable)
-        return "" if value is None else str(value).strip()
+        text = "" if value is None else str(value).strip()
+        return "" if PLACEHOLDER in text.upper() else text
 
     def want(self, site: str, variable: str, value: str, where: str) -> None:
         value = value or ""
@@ -65,7 +67,8 @@ def read(
             lines.problems.append(f"{site}: Ansible cannot reach it, so nothing of it can be taken over.")
         elif found[site]["conf"] is None:
             lines.problems.append(
-                f"{site}: there is no WireGuard configuration to take over. For a new site run site.yml."
+                f"{site}: there is no WireGuard configuration to take over. For a new site run "
+                "ansible-playbook sitelink.tr069.site."
             )
     for site, conf in by_hand.items():
         for peer, name in _peers(lines, site, conf, sites):

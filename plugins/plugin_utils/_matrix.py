@@ -13,6 +13,7 @@ TITLES = ("from", "to", "latency", "endpoint", "age", "NIC")
 ROW = "%-12s %-12s %9s %-21s %6s %s"
 # `sitelink status`: 0 all is well, 1 there are faults, 2 it could not tell.
 TOLD = (0, 1)
+_SITE = "ansible-playbook sitelink.tr069.site"
 
 
 def matrix(plan: Mapping[str, t.Any], names: Iterable[str], answers: Mapping[str, t.Any]) -> dict[str, t.Any]:
@@ -36,12 +37,12 @@ def matrix(plan: Mapping[str, t.Any], names: Iterable[str], answers: Mapping[str
         lines += [_row(name, peer) for peer in said]
         if not report["mesh"]:
             faults.append(
-                f"{name}: it has no part in the mesh yet; run site.yml, and look where it ended at this site."
+                f"{name}: it has no part in the mesh yet; run {_SITE}, and look where it ended at this site."
             )
             continue
         known = {peer["name"] for peer in said}
         expected = [peer["name"] for peer in peers(plan, name, None) if not peer["external"]]
-        faults += [f"{name} does not know {other}; run site.yml again." for other in expected if other not in known]
+        faults += [f"{name} does not know {other}; run {_SITE} again." for other in expected if other not in known]
         for peer in said:
             if peer["latency"] is not None:
                 pairs += 1
@@ -61,13 +62,13 @@ def _read(answer: t.Any) -> tuple[dict[str, t.Any] | None, str]:
     if answer.get("rc") not in TOLD:
         said = str(answer.get("stderr") or answer.get("msg") or "").strip()
         if "No such file" in said:  # Ansible's own words for a program that is not there
-            return None, "site.yml has not run on it: the program sitelink is not there."
+            return None, f"{_SITE} has not run on it: the program sitelink is not there."
         return None, f"sitelink status could not tell: {said or 'it ended with ' + str(answer.get('rc'))}."
     try:
         report = json.loads(answer.get("stdout") or "")
         return {"faults": report["faults"], "mesh": report["mesh"]}, ""
     except (ValueError, KeyError, TypeError):
-        return None, "sitelink status printed something else; run site.yml again to bring the program up to date."
+        return None, f"sitelink status printed something else; run {_SITE} again to bring the program up to date."
 
 
 def _row(site: str, peer: Mapping[str, t.Any]) -> str:

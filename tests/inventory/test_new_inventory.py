@@ -4,6 +4,7 @@
 import hashlib
 import json
 import os
+import re
 import shutil
 import stat
 import subprocess
@@ -281,6 +282,60 @@ def test_what_a_playbook_writes_stands_in_the_file_of_the_site(mesh, playbook, a
     assert line in (mesh / "host_vars" / "guangzhou.yml").read_text().splitlines(), done.stdout
     assert line not in (mesh / "host_vars" / "shenzhen.yml").read_text()
     assert not (mesh / "hosts" / "host_vars").exists()
+
+
+def test_the_password_for_sudo_is_read_from_the_vault(mesh):
+    """As connection.yml and the READMEs say: its lines without the mark of a comment, and the password in the vault."""
+    connection = mesh / "group_vars" / "sites" / "connection.yml"
+    connection.write_text(re.sub(r"(?m)^# (?=ansible_)", "", connection.read_text()))
+    vault = mesh / "group_vars" / "all" / "vault.yml"
+    vault.write_text(
+        f"---\nwireguard_mesh_secret: {secrets(mesh)[1]}\nansible_become_password: the-password-for-sudo\n"
+    )
+    assert in_directory(mesh, "ansible-vault", "encrypt", vault).returncode == 0
+    used = json.loads(in_directory(mesh, "ansible-inventory", "--host", "shenzhen").stdout)
+    assert used["ansible_become"] is True
+    right = used["ansible_become_password"] == "the-password-for-sudo"
+    assert right, "another one"  # nobody's password is printed
+
+
+def migrate_of(tmp_path, found):
+    """The part of migrate that writes the inventory, with what was found at the sites in the place of looking there."""
+    plays = yaml.safe_load((ROOT / "playbooks" / "migrate.yml").read_text())
+    [play] = [play for play in plays if play["name"] == "See what was set up by hand"]
+    play["vars"] = {"looked": found, "ansible_become": False}
+    for task in play["tasks"]:
+        for how in ("ansible.builtin.include_tasks", "ansible.builtin.import_tasks"):
+            if how in task:
+                task[how] = str(ROOT / "playbooks" / task[how])
+        if task.pop("ansible.builtin.include_role", None):
+            task["no_log"] = task.pop("no_log", False) or task["vars"]["__site_agent_article"] == "token"
+            result = {
+                "rc": 0,
+                "stdout": f"{{{{ looked[inventory_hostname].{task['vars']['__site_agent_article']} | to_json }}}}",
+            }
+            task["ansible.builtin.set_fact"] = {"__site_agent_article_found": result}
+    path = tmp_path / "migrate.yml"
+    path.write_text(yaml.safe_dump([play], sort_keys=False))
+    return path
+
+
+def test_migrate_carries_the_token_of_each_site_over(mesh, tmp_path):
+    """new_inventory writes a placeholder into the vault, which is no token; what is written at the site comes before it."""
+    (mesh / "group_vars" / "all" / "mesh.yml").write_text("wireguard_mesh_preshared_keys: false\n")
+    found = {}
+    for number, site in enumerate(("shenzhen", "guangzhou"), 1):
+        key = str(number) * 42 + "E="
+        conf = {"addresses": [f"192.168.11.{number}/24"], "port": "22000", "public_key": key, "peers": []}
+        ddns = {"provider": "cloudflare", "id": "", "names": [f"{site}.example.net"], "token": True}
+        look = {"cron": [], "files": [], "named": [], "conf": conf, "ddns": ddns}
+        found[site] = {"look": look, "token": {"token": f"the-token-of-{site}"}}
+    done = in_directory(mesh, "ansible-playbook", migrate_of(tmp_path, found), "-e", "sites=all", "-vvv", "--diff")
+    assert done.returncode == 0 and "the-token-of" not in done.stdout, done.stdout
+    for site in found:
+        assert "the-token-of" not in (mesh / "host_vars" / f"{site}.yml").read_text()
+        used = in_directory(mesh, "ansible", site, "-m", "ansible.builtin.debug", "-a", "var=ddns_token").stdout
+        assert f"the-token-of-{site}" in used, used
 
 
 def test_a_key_is_not_made_where_its_vault_could_not_be_opened(mesh):

@@ -7,7 +7,6 @@ peer at a time, each together with its keepalive (which without an endpoint woul
 5 s). Stopping the daemon touches no tunnel.
 """
 
-import os
 import random
 import signal
 import time

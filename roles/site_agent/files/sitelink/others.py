@@ -136,8 +136,10 @@ def _article(cfg):
             continue
         if re.search(r"(?m)^[^#\n]*/set-tr069-gateway(?![\w.-])", text):
             found.append(
-                "%s runs set-tr069-gateway, which sets another route in the table 305 each minute; remove the line, or set "
-                "tr069_gateway_remove_article to true" % path
+                "%s runs set-tr069-gateway, which sets another route in the table 305 each minute; take the site over, with "
+                "its key, by ansible-playbook sitelink.tr069.migrate -e sites=NAME, if it was set up by hand as the article "
+                "says. Otherwise remove the line, or set tr069_gateway_remove_article to true, which takes the script and "
+                "the line away" % path
             )
     return found
 

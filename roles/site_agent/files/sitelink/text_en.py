@@ -32,7 +32,7 @@ TEXT = {
         "sum_links": "links alive",
         "faults": "Faults",
         "no_faults": "No fault found.",
-        "unreachable": "No answer: the controller cannot reach this site, or site.yml has not run on it.",
+        "unreachable": "No answer: the controller cannot reach this site, or ansible-playbook sitelink.tr069.site has not run on it.",
         "more": " and {count} more",
         "days": "days",
         "hours": "h",

@@ -31,7 +31,7 @@ TEXT = {
         "sum_links": "条链路在线",
         "faults": "故障",
         "no_faults": "未发现故障。",
-        "unreachable": "没有应答：控制机连不上这个站点，或还没有对它运行 site.yml。",
+        "unreachable": "没有应答：控制机连不上这个站点，或还没有对它运行 ansible-playbook sitelink.tr069.site。",
         "more": " 等另外 {count} 个站点",
         "days": "天",
         "hours": "小时",

@@ -85,9 +85,9 @@ def test_what_status_says_of_a_dead_peer_is_not_said_twice(mesh):
         ({"unreachable": True, "msg": "Failed to connect to the host via ssh: timed out"}, "could not reach the site. Failed to connect"),
         (None, "could not reach the site."),
         ({"rc": 2, "stdout": "", "stderr": "sitelink: the status cannot be told: x"}, "could not tell: sitelink: the status"),
-        ({"rc": 2, "stdout": "", "msg": "[Errno 2] No such file or directory: b'/usr/local/sbin/sitelink'"}, "site.yml has not run"),
-        ({"rc": 0, "stdout": "{}", "stderr": ""}, "run site.yml again"),
-        ({"rc": 0, "stdout": "not JSON", "stderr": ""}, "run site.yml again"),
+        ({"rc": 2, "stdout": "", "msg": "[Errno 2] No such file or directory: b'/usr/local/sbin/sitelink'"}, "tr069.site has not run"),
+        ({"rc": 0, "stdout": "{}", "stderr": ""}, "run ansible-playbook sitelink.tr069.site again"),
+        ({"rc": 0, "stdout": "not JSON", "stderr": ""}, "run ansible-playbook sitelink.tr069.site again"),
         ({"rc": 139, "stdout": "", "stderr": ""}, "139"),
     ],
 )  # fmt: skip
@@ -104,7 +104,8 @@ def test_faults_go_by_the_name_in_the_inventory_not_by_that_of_the_host(mesh):
 
 
 def test_a_peer_that_a_site_does_not_know_is_named(mesh):
-    assert mesh.judge(site_b=said([]))["faults"] == ["site-b does not know site-a; run site.yml again."]
+    told = "site-b does not know site-a; run ansible-playbook sitelink.tr069.site again."
+    assert mesh.judge(site_b=said([]))["faults"] == [told]
 
 
 def test_external_peers_and_hosts_that_are_no_sites_do_not_count(mesh):
