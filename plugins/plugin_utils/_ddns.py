@@ -39,7 +39,19 @@ _WITHOUT_ENDPOINT = frozenset({"callback"})
 _ENTRY_KEYS = ("provider", "name", "family", "id", "token", "endpoint", "ttl", "line", "extra")
 _KINDS = {"ipv4": "A", "ipv6": "AAAA"}
 
-provider = text.choice(*PROVIDERS)
+# What people call some of them.
+_CALLED = {
+    "aliyun": "alidns", "ali": "alidns", "阿里云": "alidns", "阿里": "alidns", "cf": "cloudflare", "腾讯云": "tencentcloud",
+    "tencent": "tencentcloud", "华为云": "huaweidns", "huawei": "huaweidns", "dnspod.cn": "dnspod",
+}  # fmt: skip
+
+
+def provider(value: t.Any) -> str:
+    """The name of a provider."""
+    known = _CALLED.get(value.strip().lower()) if isinstance(value, str) else None
+    if known in PROVIDERS and value not in PROVIDERS:
+        raise Fault(f"is {quote(value)}. Write {known}.")
+    return text.choice(*PROVIDERS)(value)
 
 
 def id_fault(name: str, given: bool, looks_like_mail: bool) -> str | None:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import functools
+import re
 import unicodedata
 
 # Whatever begins so is ours. Of the shorter ddns_ and watch_ others may have variables as well.
@@ -16,7 +17,9 @@ def is_ours(name: str) -> bool:
 
 
 def _plain_name(name: str) -> str:
-    return unicodedata.normalize("NFKC", name).casefold().replace("-", "_").strip()
+    """As a name of ours is written: also for wireguard mesh port, tr069.interface and ddnsHostname."""
+    name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", unicodedata.normalize("NFKC", name).strip())
+    return re.sub(r"[-. _]+", "_", name).casefold()
 
 
 @functools.lru_cache(maxsize=4096)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import typing as t
 from collections.abc import Mapping
@@ -21,6 +22,7 @@ from ansible_collections.sitelink.tr069.plugins.plugin_utils._plan.variables imp
     shared_by,
     table,
 )
+from ansible_collections.sitelink.tr069.plugins.plugin_utils._readers import text
 from ansible_collections.sitelink.tr069.plugins.plugin_utils._readers.fault import Fault, quote
 
 
@@ -68,7 +70,7 @@ class Site:
         try:
             self._values[variable] = row.read(given)
         except Fault as fault:
-            self.drop(variable, str(fault))
+            self.drop(variable, _half_width(row, given) or str(fault))
             return
         if not row.secret:
             meant = _plainly(given, self._values[variable])
@@ -106,12 +108,12 @@ class Site:
             return set()
         raw = hostvars.raw_get(self.name)
         values = [raw[variable] for variable in raw if variable in known_variables() or _spelling.is_ours(variable)]
-        return set(re.findall(r"\w+", " ".join(text for value in values for text in templates(value))))
+        return set(re.findall(r"\w+", " ".join(found for value in values for found in templates(value))))
 
     def _unresolved(self, hostvars: Mapping[str, t.Any], variable: str) -> str:
         template = ""
         if not is_secret(variable) and hasattr(hostvars, "raw_get"):
-            template = next((f" {quote(text)}" for text in templates(hostvars.raw_get(self.name)[variable])), "")
+            template = next((f" {quote(found)}" for found in templates(hostvars.raw_get(self.name)[variable])), "")
         return (
             f"has a value{template} that cannot be resolved from this site's own variables. "
             "Name only variables of the inventory in it, and check the vault password."
@@ -150,6 +152,20 @@ class Site:
         self.fault(variable, predicate)
 
 
+def _half_width(row: Row, given: t.Any) -> str:
+    """What to say of a value that can be read once its full-width and typographic characters are written as usual."""
+    meant = text.meant_by(given)
+    if row.secret or meant == given:
+        return ""
+    try:
+        row.read(meant)
+    except Fault:
+        return ""
+    wrong = text.wrong_character(json.dumps(given, ensure_ascii=False, default=str), "\x20-\x7e")
+    shown_as = meant if isinstance(meant, str) else json.dumps(meant, default=str)
+    return f"is {quote(given)}, which holds the character {wrong}. Write {shown_as}, with the keyboard in English (half-width) mode."
+
+
 # What Ansible's own filter takes for true and false, as the roles do.
 _TRUTHS = frozenset({"true", "yes", "on", "1", "false", "no", "off", "0"})
 
@@ -159,9 +175,9 @@ def _plainly(given: t.Any, read: t.Any) -> t.Any:
     if isinstance(given, str) and isinstance(read, bool):
         return given if given.lower() in _TRUTHS else read
     if isinstance(given, str):
-        text = given.strip()
+        stripped = given.strip()
         # For nftables 0305 is octal, and wg knows no 0X131.
-        return str(read) if isinstance(read, int) and re.match("0[^x]", text) else text
+        return str(read) if isinstance(read, int) and re.match("0[^x]", stripped) else stripped
     if isinstance(given, list):
         return [item.strip() if isinstance(item, str) else item for item in given]
     return given

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 
 import yaml
 from ansible_collections.sitelink.tr069.plugins.plugin_utils._readers import numbers, text
-from ansible_collections.sitelink.tr069.plugins.plugin_utils._readers.fault import Fault, Reader, quote
+from ansible_collections.sitelink.tr069.plugins.plugin_utils._readers.fault import Fault, Reader, a_list, quote
 
 ROLES = pathlib.Path(__file__).resolve().parents[3] / "roles"
 LARGEST = 2**31 - 1
@@ -49,12 +49,10 @@ def reader(name: str) -> Reader:
 
 def _list(choices: list[str] | None) -> Reader:
     def read(value: t.Any) -> list[t.Any]:
-        if not isinstance(value, (list, tuple)):
-            example = ", ".join(choices) if choices else "first, second"
-            raise Fault(f"is {quote(value)}, which is not a list. Write one, such as [{example}].")
+        value = a_list(value, f"Write one, such as [{', '.join(choices) if choices else 'first, second'}].")
         for item in value:
             if choices and item not in choices:
                 raise Fault(f"holds {quote(item)}, which is not known. Write some of {', '.join(choices)}, or [].")
-        return list(value)
+        return value
 
     return read

@@ -12,7 +12,7 @@ from ansible_collections.sitelink.tr069.plugins.plugin_utils._libraries import (
     IPAddress,
     IPNetwork,
 )
-from ansible_collections.sitelink.tr069.plugins.plugin_utils._readers.fault import Fault, items, quote
+from ansible_collections.sitelink.tr069.plugins.plugin_utils._readers.fault import Fault, a_list, items, quote
 from ansible_collections.sitelink.tr069.plugins.plugin_utils._readers.text import (
     half_width,
     plain_text,
@@ -67,9 +67,7 @@ def or_none(parse: t.Callable[[], t.Any]) -> t.Any:
 
 def addresses(value: t.Any) -> list[IPAddress]:
     """A list of IPv4 addresses, in the order given."""
-    if not isinstance(value, (list, tuple)):
-        raise Fault(f"is {quote(value)}, which is not a list. Write a list of addresses, such as [10.24.96.9].")
-    return items(value, address)
+    return items(a_list(value, "Write a list of addresses, such as [10.24.96.9]."), address)
 
 
 def ipv6(text: str) -> IPAddress | None:

@@ -6,13 +6,23 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.sitelink.tr069.plugins.plugin_utils._readers.addresses import address
-from ansible_collections.sitelink.tr069.plugins.plugin_utils._readers.fault import Fault, Reader, quote
+from ansible_collections.sitelink.tr069.plugins.plugin_utils._readers.fault import Fault, Reader, each
 from ansible_collections.sitelink.tr069.plugins.plugin_utils._readers.hosts import endpoint
 from ansible_collections.sitelink.tr069.plugins.plugin_utils._readers.names import site_name, site_names
 from ansible_collections.sitelink.tr069.plugins.plugin_utils._readers.networks import lan_subnets
 from ansible_collections.sitelink.tr069.plugins.plugin_utils._readers.numbers import generation
 from ansible_collections.sitelink.tr069.plugins.plugin_utils._readers.secrets import public_key
 from ansible_collections.sitelink.tr069.plugins.plugin_utils._readers.text import truth
+
+
+def _preshared_key(value: t.Any) -> bool:
+    """Whether there is one. Somebody may write the key itself, and nobody is to see that."""
+    try:
+        return truth(value)
+    except Fault:
+        pass
+    raise Fault("is neither true nor false. Write one of the two: the key itself follows from the mesh secret.")
+
 
 _EXAMPLE = "{name: phone, address: 192.168.11.100, sites: [shenzhen]}"
 _KEYS: dict[str, Reader] = {
@@ -23,7 +33,7 @@ _KEYS: dict[str, Reader] = {
     "endpoint": endpoint,
     "sites": site_names,
     "key_generation": generation,
-    "preshared_key": truth,
+    "preshared_key": _preshared_key,
 }
 
 
@@ -33,8 +43,8 @@ def external_peers(value: t.Any) -> list[dict[str, t.Any]]:
     :raises Fault: not a list of such peers, or a name twice.
     """
     if not isinstance(value, (list, tuple)):
-        raise Fault(f"is {quote(value)}, which is not a list. Write a list, such as [{_EXAMPLE}].")
-    found = [_external_peer(entry) for entry in value]
+        raise Fault(f"is not a list. Write a list, such as [{_EXAMPLE}].")  # a private key may stand in it
+    found = each(value, _external_peer)
     names = [entry["name"] for entry in found]
     if twice := next((name for name in names if names.count(name) > 1), None):
         raise Fault(f"holds {twice} twice. Give each external peer its own name.")
@@ -43,7 +53,7 @@ def external_peers(value: t.Any) -> list[dict[str, t.Any]]:
 
 def _external_peer(entry: t.Any) -> dict[str, t.Any]:
     if not isinstance(entry, dict):
-        raise Fault(f"holds {quote(entry)}. Write each entry like {_EXAMPLE}.")
+        raise Fault(f"holds an entry that is none. Write each entry like {_EXAMPLE}.")
     # Not even the name of an unknown key: a private key may stand there by a slip of the pen.
     if set(map(str, entry)) - set(_KEYS):
         raise Fault(f"holds an entry with a key that is not known. An entry has some of: {', '.join(_KEYS)}.")

@@ -33,23 +33,59 @@ def argument(filter_name: str, what: str, read: t.Callable[[t.Any], t.Any], valu
     raise AnsibleFilterError(f"{filter_name}: {what} {fault}")
 
 
+# What is as long as a key in base64 may be one, wherever an operator put it.
+_KEY = re.compile(r"[A-Za-z0-9+/]{40,}={0,2}")
+
+
 def quote(value: t.Any) -> str:
     """A value that is no secret, for a message: one line, not too long, and nothing that an older core would template."""
-    text = json.dumps(value, ensure_ascii=False, default=str)
+    text = _KEY.sub("(a key)", json.dumps(value, ensure_ascii=False, default=str))
     text = re.sub(r"(?<=\{)(?=[{%#])|(?<=[}%#])(?=\})", " ", text)
     return text if len(text) <= 80 else text[:77] + "..."
 
 
 def items(values: t.Iterable[t.Any], read: t.Callable[[t.Any], t.Any]) -> list[t.Any]:
     """The items of a list, read; a fault of one is told as something that the list holds."""
-    found = []
-    for value in values:
+
+    def item(value: t.Any) -> t.Any:
         fault = None
+        try:
+            return read(value)
+        except Fault as exc:
+            fault = str(exc)
+        what = "an item that is empty" if fault.startswith("is empty") else ""
+        raise Fault("holds " + (fault.replace("is empty", what, 1) if what else fault.removeprefix("is ")))
+
+    return each(values, item)
+
+
+def each(values: t.Iterable[t.Any], read: t.Callable[[t.Any], t.Any]) -> list[t.Any]:
+    """Each value, read. What is wrong with them is told of all at once; read says what "holds" the value or "has" it."""
+    found, faults = [], []
+    for value in values:
         try:
             found.append(read(value))
         except Fault as exc:
-            fault = str(exc)
-        if fault:
-            what = "an item that is empty" if fault.startswith("is empty") else ""
-            raise Fault("holds " + (fault.replace("is empty", what, 1) if what else fault.removeprefix("is ")))
+            faults.append(str(exc))
+    if faults:
+        raise Fault(" It also ".join(dict.fromkeys(faults)))
     return found
+
+
+def a_list(value: t.Any, advice: str) -> list[t.Any]:
+    """The items of a list.
+
+    :param advice: what to write where it is none.
+    :raises Fault: anything else; of text that looks like a list why it is none.
+    """
+    if isinstance(value, (list, tuple)):
+        return list(value)
+    words = re.findall(r"[^\s,，、;；\[\]［］'\"]+", value) if isinstance(value, str) else []
+    if words and re.match(r"\s*[\[［]", value):
+        meant = ", ".join(words)
+        literal = ", ".join(f"'{word}'" for word in words)
+        raise Fault(
+            f"is {quote(value)}, which is text and no list. In a file of YAML write [{meant}], without quotes around it; in one "
+            f'of INI write "[{literal}]"; on the command line write JSON, -e \'{{"name": {json.dumps(words, ensure_ascii=False)}}}\'.'
+        )
+    raise Fault(f"is {quote(value)}, which is not a list. {advice}")

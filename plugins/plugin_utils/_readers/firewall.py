@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 import typing as t
 
-from ansible_collections.sitelink.tr069.plugins.plugin_utils._readers.fault import Fault, quote
+from ansible_collections.sitelink.tr069.plugins.plugin_utils._readers.fault import Fault, a_list, each, quote
 from ansible_collections.sitelink.tr069.plugins.plugin_utils._readers.networks import network_list
 
 _PORTS = re.compile(r"([0-9]{1,5})(?:-([0-9]{1,5}))?", re.ASCII)
@@ -18,9 +18,7 @@ def firewall_allow(value: t.Any) -> list[dict[str, t.Any]]:
 
     :raises Fault: anything that nftables would refuse, or that means something else than it says.
     """
-    if not isinstance(value, (list, tuple)):
-        raise Fault(f"is {quote(value)}, which is not a list. Write a list, such as [{_EXAMPLE}].")
-    return [_allowed(entry) for entry in value]
+    return each(a_list(value, f"Write a list, such as [{_EXAMPLE}]."), _allowed)
 
 
 def _allowed(entry: t.Any) -> dict[str, t.Any]:

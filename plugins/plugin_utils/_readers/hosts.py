@@ -57,6 +57,8 @@ def _is_host_name(text: str) -> bool:
 
 def _meant_host_name(text: str) -> str:
     """What was probably meant by a text that is no host name; empty when that is anybody's guess."""
+    if sum(map(_is_host_name, map(half_width, re.split(r"[,，、;；\s]+", text)))) > 1:
+        return ""  # two names
     bare = re.sub(r"^[A-Za-z]+://|(:[0-9]*)?(/.*)?$", "", half_width(text))
     if "://" in text and not re.match("[A-Za-z]+://", text):
         return ""
@@ -77,7 +79,7 @@ def endpoint_host(value: t.Any) -> str:
         raise Fault(f"is {quote(text)}, an IPv6 address. Write a host name or an IPv4 address.")
     if colon and not _port.startswith("//"):
         raise Fault(f"is {quote(text)}. Write the host alone ({quote(host)}); the port is wireguard_mesh_port.")
-    if text.isascii() and not text.replace(".", "").isdigit():
+    if re.search(r"[^\W\d_]", half_width(text)):  # a letter
         return host_name(text)
     return str(address(text))
 
@@ -110,6 +112,11 @@ def connection_address(value: t.Any) -> str:
     wanted = "the address or name by which Ansible reaches this site over its own network (eth0)"
     text = plain_text(value, wanted)
     user, at, host = text.rpartition("@")
+    if at and not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*", user, re.ASCII):
+        # Not quoted: there may be a password in it.
+        raise Fault(
+            f"has something before the @ that is no user's name. Write {quote(host)} here, and the user as ansible_user."
+        )
     _refuse_nobody(text, host, ("0.0.0.0/8", "224.0.0.0/3"))  # 127.0.0.1 may be the controller, a site too
     if is_address(host) or ipv6(host.strip("[]").partition("%")[0]):
         return text

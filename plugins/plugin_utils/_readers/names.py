@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 import typing as t
 
-from ansible_collections.sitelink.tr069.plugins.plugin_utils._readers.fault import Fault, items, quote
+from ansible_collections.sitelink.tr069.plugins.plugin_utils._readers.fault import Fault, a_list, items, quote
 from ansible_collections.sitelink.tr069.plugins.plugin_utils._readers.text import plain_text, wrong_character
 
 SITE_NAME_MAX = 63  # a DNS label, and far below the 255 bytes of a file name
@@ -25,8 +25,7 @@ def site_name(value: t.Any) -> str:
 
 def site_names(value: t.Any) -> list[str]:
     """A list of sites' names, as text; whether they exist is for the plan to say."""
-    if not isinstance(value, (list, tuple)):
-        raise Fault(f"is {quote(value)}, which is not a list. Write the sites as a list: [site-b, site-c].")
+    value = a_list(value, "Write the sites as a list: [site-b, site-c].")
     for item in value:
         if not isinstance(item, (str, int)) or isinstance(item, bool):
             raise Fault(f"holds {quote(item)}, which is no name. Write the sites as a list: [site-b, site-c].")
@@ -54,8 +53,10 @@ def interface(value: t.Any) -> str:
     """A network interface's name as the kernel and wg-quick take it."""
     text = plain_text(value, "an interface's name such as eth1 or wg0")
     if not _INTERFACE.fullmatch(text):
+        wrong = wrong_character(text, "A-Za-z0-9_.-")
         raise Fault(
-            f"is {quote(text)}. Write at most 15 English letters, digits, '.', '_' or '-', such as eth1 or wg0."
+            f"is {quote(text)}{f', which holds the character {wrong}' if wrong else ''}. Write at most 15 English letters, digits, "
+            "'.', '_' or '-', such as eth1 or wg0."
         )
     if text in ("lo", "all", "default"):  # the kernel's settings have the two for all interfaces
         raise Fault(
@@ -66,6 +67,4 @@ def interface(value: t.Any) -> str:
 
 def interfaces(value: t.Any) -> list[str]:
     """A list of network interfaces' names."""
-    if not isinstance(value, (list, tuple)):
-        raise Fault(f"is {quote(value)}, which is not a list. Write a list of NICs, such as [eth2].")
-    return items(value, interface)
+    return items(a_list(value, "Write a list of NICs, such as [eth2]."), interface)

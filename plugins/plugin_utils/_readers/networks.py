@@ -14,7 +14,7 @@ from ansible_collections.sitelink.tr069.plugins.plugin_utils._readers.addresses 
     is_address,
     or_none,
 )
-from ansible_collections.sitelink.tr069.plugins.plugin_utils._readers.fault import Fault, items, quote
+from ansible_collections.sitelink.tr069.plugins.plugin_utils._readers.fault import Fault, a_list, items, quote
 from ansible_collections.sitelink.tr069.plugins.plugin_utils._readers.text import (
     DIGITS,
     half_width,
@@ -72,12 +72,8 @@ def _networks_of_text(text: str) -> str:
 
 def network_list(value: t.Any) -> list[IPNetwork]:
     """A list of IPv4 networks, in numeric order."""
-    if not isinstance(value, (list, tuple)):
-        meant = _networks_of_text(value) if isinstance(value, str) else ""
-        raise Fault(
-            f"is {quote(value)}, which is not a list. Write {meant or 'a list of networks, such as [192.168.1.0/24]'}."
-        )
-    return sorted(items(value, network))
+    meant = _networks_of_text(value) if isinstance(value, str) else ""
+    return sorted(items(a_list(value, f"Write {meant or 'a list of networks, such as [192.168.1.0/24]'}."), network))
 
 
 def lan_subnets(value: t.Any) -> list[IPNetwork]:

@@ -8,12 +8,15 @@ import typing as t
 import unicodedata
 
 from ansible.module_utils.parsing.convert_bool import boolean
-from ansible_collections.sitelink.tr069.plugins.plugin_utils._readers.fault import Fault, items, quote
+from ansible_collections.sitelink.tr069.plugins.plugin_utils._readers.fault import Fault, a_list, items, quote
 
 # What new_inventory.yml writes where only the operator knows the value.
 PLACEHOLDER = "FILL-ME-IN"
 
 DIGITS = re.compile(r"[0-9]{1,9}", re.ASCII)
+
+# Other strokes for a hyphen.
+_HYPHENS = str.maketrans({"\u2013": "-", "\u2014": "-", "\u2212": "-"})
 
 # Chinese and full-width stand-ins for a dot that NFKC alone does not turn into one.
 _DOTS = str.maketrans({"。": ".", "｡": ".", "，": ".", ",": ".", "、": "."})
@@ -44,6 +47,19 @@ def half_width(text: str) -> str:
     text = unicodedata.normalize("NFKC", text)
     visible = "".join(character for character in text if unicodedata.category(character) != "Cf")
     return visible.strip(" \t\u201c\u201d\u2018\u2019\"'").translate(_DOTS).rstrip(".")
+
+
+def meant_by(value: t.Any) -> t.Any:
+    """The same value, where text and the text in lists is written in ASCII; commas stay what they are."""
+    if isinstance(value, str):
+        text = unicodedata.normalize("NFKC", value).translate(_HYPHENS).replace("。", ".").replace("、", ",")
+        visible = "".join(character for character in text if unicodedata.category(character) != "Cf")
+        return visible.strip(" \t\u201c\u201d\u2018\u2019") if not value.isascii() else value
+    if isinstance(value, (list, tuple)):
+        return [meant_by(item) for item in value]
+    if isinstance(value, dict):
+        return {meant_by(key): meant_by(item) for key, item in value.items()}
+    return value
 
 
 def one_line(value: t.Any) -> str:
@@ -108,9 +124,7 @@ def truth(value: t.Any) -> bool:
 def command(value: t.Any) -> list[str]:
     """A command as a list of words, the program first; it may be empty."""
     example = "[/usr/local/bin/notify, me]"
-    if not isinstance(value, (list, tuple)):
-        raise Fault(f"is {quote(value)}, which is not a list. Write the command word by word, such as {example}.")
-    words = items(value, one_line)
+    words = items(a_list(value, f"Write the command word by word, such as {example}."), one_line)
     if words and not words[0].startswith("/"):
         raise Fault(f"begins with {quote(words[0])}. Write the absolute path of the program first, such as {example}.")
     return words

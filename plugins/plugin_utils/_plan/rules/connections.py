@@ -36,7 +36,7 @@ def check_one_machine_each(mesh: Mesh) -> None:
         host = site.get("ansible_host")
         if host is None:
             continue
-        host = host.rpartition("@")[2].lower()
+        host = host.rpartition("@")[2].lower().strip("[]")
         if names.get(host, site.name) != site.name:
             site.fault(
                 "ansible_host", f"is {host}, which is ddns_hostname of {shown(names[host])}. Write this site's own."

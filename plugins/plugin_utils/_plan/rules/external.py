@@ -13,7 +13,7 @@ from ansible_collections.sitelink.tr069.plugins.plugin_utils._plan.peers import 
 from ansible_collections.sitelink.tr069.plugins.plugin_utils._plan.report import shown
 from ansible_collections.sitelink.tr069.plugins.plugin_utils._plan.rules.addresses import same_host
 from ansible_collections.sitelink.tr069.plugins.plugin_utils._plan.rules.keys import Keys
-from ansible_collections.sitelink.tr069.plugins.plugin_utils._plan.rules.networks import overlap
+from ansible_collections.sitelink.tr069.plugins.plugin_utils._plan.rules.networks import overlap, swallows
 from ansible_collections.sitelink.tr069.plugins.plugin_utils._plan.site import Site
 from ansible_collections.sitelink.tr069.plugins.plugin_utils._readers.addresses import free_addresses
 from ansible_collections.sitelink.tr069.plugins.plugin_utils._readers.fault import quote
@@ -147,7 +147,8 @@ class _Taken:
 
     def _add_lan(self, site: Site, name: str, lan: IPNetwork) -> None:
         others = [(self._mesh.overlay, "the overlay")] if self._mesh.overlay else []
-        others += [(item, "the carrier's network") for item in self._mesh.underlay if item in lan]
+        # As of a site's LAN: one within the carrier's range works, unless the sites themselves may lie in it.
+        others += [(item, "the carrier's network") for item in self._mesh.underlay if swallows(lan, item)]
         others += [(item, shown(owner)) for item, owner in self._lans]
         clash = next(((item, whose) for item, whose in others if overlap(lan, item)), None)
         if clash:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from ansible_collections.sitelink.tr069.plugins.plugin_utils._plan.mesh import Mesh
+from ansible_collections.sitelink.tr069.plugins.plugin_utils._plan.report import shown
 from ansible_collections.sitelink.tr069.plugins.plugin_utils._plan.rules.exits import uses_exits
 from ansible_collections.sitelink.tr069.plugins.plugin_utils._plan.rules.settings import as_text
 from ansible_collections.sitelink.tr069.plugins.plugin_utils._plan.site import Site
@@ -12,10 +13,27 @@ from ansible_collections.sitelink.tr069.plugins.plugin_utils._plan.variables imp
 
 def check_interfaces(mesh: Mesh) -> None:
     """All roles go by the same NIC, table and mark, and no NIC is two things."""
+    _check_identities(mesh)
     for site in mesh.sites:
         _check_followers(site)
         _check_device(site)
         _check_vlan(site)
+
+
+def _check_identities(mesh: Mesh) -> None:
+    """No two ONTs of a carrier show it the same NIC, or the same DHCP client."""
+    for variable in ("nic_dhcp_mac", "nic_dhcp_client_id"):
+        owners: dict[str, str] = {}
+        for site in mesh.sites:
+            value = str(site.get(variable) or "").lower()
+            if not value or value == "mac":  # the NIC's own
+                continue
+            owner = owners.setdefault(value, site.name)
+            if owner != site.name:
+                site.fault(
+                    variable,
+                    f"is {value}, which {shown(owner)} has as well. Each site needs its own, in its host_vars file, or none.",
+                )
 
 
 def _check_followers(site: Site) -> None:

@@ -18,7 +18,8 @@ def check_names(mesh: Mesh) -> None:
         )
     elif set(mesh.states.values()) == {"planned"}:
         mesh.report.add_for_mesh(
-            "wireguard_mesh_state", "is planned for every site, so that there is nothing to do. Write present for those that are there."
+            "wireguard_mesh_state",
+            "is planned for every site, so that there is nothing to do. Write present for those that are there.",
         )
     folded: dict[str, str] = {}
     for site in mesh.sites:

@@ -54,7 +54,7 @@ def check_lans(mesh: Mesh) -> None:
                     f"holds {lan}, in which the carrier's whole network {underlay} lies (tr069_networks). "
                     "Write the LAN's network only, such as 10.1.2.0/24.",
                 )
-            elif lan in underlay and lan.prefixlen == underlay.prefixlen + 1:
+            elif swallows(lan, underlay):
                 site.fault(
                     "wireguard_mesh_lan_subnets",
                     f"holds {lan}, which is half of the carrier's network {underlay} (tr069_networks), so that the addresses of other "
@@ -75,6 +75,11 @@ def check_lans(mesh: Mesh) -> None:
                 "leave one of the two out, or renumber it.",
             )
         stack.append((lan, site))
+
+
+def swallows(lan: IPNetwork, underlay: IPNetwork) -> bool:
+    """Whether the addresses of sites may lie in a LAN: it holds the carrier's network, or half of it."""
+    return underlay in lan or (lan in underlay and lan.prefixlen == underlay.prefixlen + 1)
 
 
 def warn_of_missing_lans(mesh: Mesh) -> None:

@@ -4,7 +4,9 @@
 import base64
 import json
 import pathlib
+import re
 
+import ansible
 import jinja2
 import pytest
 from ansible_collections.sitelink.tr069.plugins.plugin_utils import _keys, _published
@@ -584,6 +586,162 @@ def test_all_faults_at_once(mesh):
     ]
 
 
+KEY_TEXT = "c2VjcmV0LXByZXNoYXJlZC1rZXktZm9yLXRlc3RzISE="
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "advice"),
+    [
+        ("wireguard_mesh_port", "２２０００", "FULLWIDTH DIGIT TWO"),
+        ("wireguard_mesh_port", "２２０００", "Write 22000, with the keyboard in English (half-width) mode."),
+        ("tr069_table", "３０５", "Write 305,"),
+        ("tr069_fwmark", "０x131", "Write 0x131,"),
+        ("tr069_interface", "ｅｔｈ1", "Write eth1,"),
+        ("tr069_interface", "enp2s0\u200b", "Write enp2s0,"),
+        ("tr069_interface", "\u0435th1", "CYRILLIC SMALL LETTER IE"),
+        ("wireguard_mesh_lan_gateway", "ｔｒｕｅ", "Write true,"),
+        ("wireguard_mesh_lan_gateway", "“true”", "Write true,"),
+        ("tr069_firewall_allow", [{"protocol": "tcp", "ports": ["8000－8010"]}], '"8000-8010"'),
+        ("wireguard_mesh_lan_subnets", "［192.168.2.0/24］", "write [192.168.2.0/24], without quotes"),
+        ("wireguard_mesh_endpoint", "shenzhen2。example.com", "Write shenzhen2.example.com,"),
+        ("wireguard_mesh_endpoint", "深圳.example.com", "Write xn--fes124c.example.com."),
+        ("wireguard_mesh_endpoint", "10。0。0。1", "Write 10.0.0.1,"),
+        ("wireguard_mesh_external_endpoint", "home。example.com:22000", "Write home.example.com:22000,"),
+        # text that looks like a list
+        (
+            "wireguard_mesh_lan_subnets",
+            "[192.168.2.0/24]",
+            "is text and no list. In a file of YAML write [192.168.2.0/24], without",
+        ),
+        (
+            "wireguard_mesh_lan_subnets",
+            "[192.168.2.0/24]",
+            """INI write "['192.168.2.0/24']"; on the command line write JSON, -e""",
+        ),
+        ("wireguard_mesh_peers_only", "[site-a, site-c]", "write [site-a, site-c], without quotes"),
+        ("wireguard_mesh_endpoint_seeds", "['10.0.0.1']", "write [10.0.0.1], without"),
+        ("wireguard_mesh_peers_only", "site-a", "which is not a list. Write the sites as a list"),
+        # two names, and no advice to make one of them
+        ("ddns_hostname", "site-b.example.com,site-d.example.com", "Write a name such as shenzhen.example.com."),
+        ("ddns_hostname", "site-b.example.com、site-d.example.com", "Write a name such as shenzhen.example.com."),
+        ("ddns_provider", "aliyun", "Write alidns."),
+        ("ddns_provider", "阿里云", "Write alidns."),
+        ("ddns_provider", "cf", "Write cloudflare."),
+        # all at once
+        (
+            "wireguard_mesh_lan_subnets",
+            ["192.168.2.7/24", "x"],
+            'one address in a network. Write the network itself: 192.168.2.0/24. It also holds "x"',
+        ),
+        (
+            "tr069_firewall_allow",
+            [{"protocol": "icmp", "ports": [1]}, {"protocol": "tcp", "ports": [0]}],
+            "one entry for each. It also holds the port 0.",
+        ),
+        ("ansible_host", "ssh root@172.16.2.2", 'Write "172.16.2.2" here, and the user as ansible_user.'),
+    ],
+)
+def test_problems_say_what_was_meant(mesh, variable, value, advice):
+    assert advice in message(mesh.spoil("site-b", **{variable: value}))
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        (
+            "wireguard_mesh_external_peers",
+            [{"name": "phone", "address": "192.168.11.100", "sites": ["site-a"], "preshared_key": KEY_TEXT}],
+        ),
+        ("wireguard_mesh_external_peers", {"name": "phone", "private_key": KEY_TEXT}),
+        ("wireguard_mesh_external_peers", ["phone 192.168.11.100 " + KEY_TEXT]),
+        ("wireguard_mesh_external_peers", "phone " + KEY_TEXT),
+        ("wireguard_mesh_preshared_keys", KEY_TEXT),
+        ("wireguard_mesh_endpoint", KEY_TEXT),
+        ("wireguard_mesh_keepalive", KEY_TEXT),
+        ("wireguard_mesh_peers_only", KEY_TEXT),
+        ("ansible_host", "root:" + KEY_TEXT + "@172.16.0.2"),
+        ("ansible_host", "root:s3cret@172.16.0.2"),
+    ],
+)
+def test_a_key_in_the_wrong_place_is_not_shown(mesh, variable, value):
+    text = json.dumps(build(mesh.spoil("site-b", **{variable: value}))["problems"])
+    assert variable in text and KEY_TEXT[:20] not in text and "s3cret" not in text
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"), [("nic_dhcp_mac", "02:69:01:02:03:04"), ("nic_dhcp_client_id", "01:02:69:01:02:03:04")]
+)
+def test_two_sites_with_one_identity(mesh, variable, value):
+    mesh.spoil("site-a", **{variable: value})
+    assert faults(mesh) == []
+    mesh.spoil("site-c", **{variable: value.upper()})
+    assert faults(mesh) == [("site-c", variable)] and "which site-a has as well" in message(mesh)
+
+
+def test_the_nic_itself_may_be_the_client_everywhere(mesh):
+    assert faults(mesh.spoil(nic_dhcp_client_id="mac")) == []
+
+
+@pytest.mark.parametrize(
+    ("given", "variable"),
+    [
+        ({"wireguard_mesh_underlay_mtu": 9000}, "wireguard_mesh_underlay_mtu"),
+        ({"wireguard_mesh_underlay_mtu": 1500, "nic_dhcp_mtu": 1492}, "wireguard_mesh_underlay_mtu"),
+        ({"nic_dhcp_mtu": 1280}, "nic_dhcp_mtu"),
+        ({"nic_dhcp_mtu": 1400, "wireguard_mesh_mtu": 1380}, "nic_dhcp_mtu"),
+        ({"wireguard_mesh_underlay_mtu": 9000, "nic_dhcp_mtu": 9000}, None),
+        ({"wireguard_mesh_underlay_mtu": 9000, "nic_dhcp_state": "absent"}, None),
+        ({"wireguard_mesh_underlay_mtu": 1492, "nic_dhcp_mtu": 1492}, None),
+        ({"nic_dhcp_mtu": 1492}, None),  # 1420 and 60 fit
+        ({"wireguard_mesh_underlay_mtu": 1400}, None),
+    ],
+)
+def test_what_the_mesh_sends_fits_the_nic(mesh, given, variable):
+    assert faults(mesh.spoil("site-b", **given)) == ([("site-b", variable)] if variable else [])
+
+
+def test_an_external_peers_lan_is_not_half_of_the_carriers_network(mesh):
+    mesh.spoil(wireguard_mesh_external_peers=[{**ROUTER, "lan_subnets": ["10.0.0.0/8"]}])
+    assert "overlaps 10.0.0.0/7 (the carrier's network)" in message(mesh)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "wireguard mesh lan gateway",
+        "tr069.interface",
+        "wireguardMeshPort",
+        "nic-dhcp-mtu",
+        "Tr069_Interface",
+    ],
+)
+def test_a_name_in_another_style_is_told(mesh, name):
+    assert "is not known to sitelink.tr069. Write " in message(mesh.spoil("site-b", **{name: 1400}))
+
+
+def test_one_machine_by_two_spellings_of_its_address(mesh):
+    mesh.spoil("site-a", ansible_host="fd00::1").spoil("site-b", ansible_host="[fd00::1]")
+    assert faults(mesh) == [("site-b", "ansible_host")]
+
+
+def ansible_s_own_variables():
+    """Those that the plugins of ansible-core read for a connection, from their documentation."""
+    base = pathlib.Path(ansible.__file__).parent / "plugins"
+    found = set()
+    for kind in ("become", "connection", "shell"):
+        for path in (base / kind).glob("*.py"):
+            found |= set(re.findall(r"- name: (ansible_\w+)", path.read_text()))
+    return sorted(found)
+
+
+def test_no_variable_of_ansible_s_own_is_refused(mesh):
+    names = ansible_s_own_variables()
+    assert len(names) > 40 and "ansible_ssh_common_args" in names
+    for name in [*names, "ansible_su_pass", "ansible_ksu_user", "ansible_sesu_pass", "ansible_scp_executable"]:
+        mesh.spoil("site-b", **{name: "x"} if name not in ("ansible_host", "ansible_port") else {})
+    assert [fault for fault in faults(mesh) if fault[1].startswith("ansible_")] == []
+
+
 def test_free_addresses_are_suggested_once(mesh):
     mesh.without("site-a", "wireguard_mesh_address").without("site-c", "wireguard_mesh_address")
     messages = [problem["message"] for problem in build(mesh)["problems"]]
@@ -619,7 +777,7 @@ def test_free_addresses_are_suggested_once(mesh):
         ("ansible_host", "172.16.0.2/24", "172.16.0.2."),
         ("ansible_host", "172。16。0。2", "Write 172.16.0.2,"),
         ("ddns_hostname", "site-b.example.com.", "Write site-b.example.com."),
-        ("ddns_hostname", "site-b。example。com", "Write site-b.example.com."),
+        ("ddns_hostname", "site-b。example。com", "Write site-b.example.com,"),
         ("ddns_hostname", "https://site-b.example.com/", "Write site-b.example.com."),
         ("ddns_hostname", "site-b.example.com:22000", "Write site-b.example.com."),
         ("ddns_hostname", "深圳.example.com", "Write xn--fes124c.example.com."),
