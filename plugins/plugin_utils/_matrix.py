@@ -36,9 +36,7 @@ def matrix(plan: Mapping[str, t.Any], names: Iterable[str], answers: Mapping[str
         said = [peer for mesh in report["mesh"] for peer in mesh["peers"] if not peer["external"]]
         lines += [_row(name, peer) for peer in said]
         if not report["mesh"]:
-            faults.append(
-                f"{name}: it has no part in the mesh yet; run {_SITE}, and look where it ended at this site."
-            )
+            faults.append(f"{name}: it has no part in the mesh yet; run {_SITE}, and look where it ended at this site.")
             continue
         known = {peer["name"] for peer in said}
         expected = [peer["name"] for peer in peers(plan, name, None) if not peer["external"]]
