@@ -12,7 +12,13 @@ PAGES = sorted([*ROOT.glob("README*.md"), *ROOT.glob("docs/en/*.md"), *ROOT.glob
 # What messages are made of.
 CODE = sorted(
     path
-    for pattern in ("plugins/**/*.py", "roles/*/files/**/*.py", "roles/*/tasks/*.yml", "roles/*/vars/*.yml", "playbooks/**/*.yml")
+    for pattern in (
+        "plugins/**/*.py",
+        "roles/*/files/**/*.py",
+        "roles/*/tasks/*.yml",
+        "roles/*/vars/*.yml",
+        "playbooks/**/*.yml",
+    )
     for path in ROOT.glob(pattern)
 )
 # Not a part of a path or of another file's name, nor what Ansible itself is given.

@@ -29,8 +29,7 @@ def test_one_line_for_each_fault_from_the_bottom_up():
         "site-001, site-002, site-003 and 72 more", "site-023", "site-042",
     ]  # fmt: skip
     assert (
-        lines[0]
-        == "site-013, site-077: No answer: the controller cannot reach this site, or ansible-playbook "
+        lines[0] == "site-013, site-077: No answer: the controller cannot reach this site, or ansible-playbook "
         "sitelink.tr069.site has not run on it."
     )
     assert lines[1].startswith("site-007: [dhcp] eth1 has a link, but no address") and "make it anew" in lines[1]
