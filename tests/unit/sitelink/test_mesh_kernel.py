@@ -300,7 +300,7 @@ def test_changed_files_are_applied_without_touching_the_tunnel(pair):
     a.daemon.send_signal(signal.SIGHUP)
     wait_for(lambda: set(a.dump()) == {peer["key"] for peer in kept} and a.status()["reason"] == "")
     after = a.dump()[b.public]
-    assert (after[2], after[4], after[7]) == (before[2], before[4], "25")  # endpoint, handshake, keepalive
+    assert (after[2], after[7]) == (before[2], "25") and is_left_alone(before, after)  # endpoint, keepalive
     assert a.dump()[new["key"]][1] == new["psk"]
     routes = a.ns.sh("ip route show proto 131")
     assert "192.168.203.0/24" in routes and "192.168.103.0/24" not in routes and "192.168.105.0/24" in routes
@@ -363,7 +363,7 @@ def test_an_overlay_of_both_kinds(pair):
 
     wait_for(bound)
     wait_for(arrives)
-    assert a.dump()[b.public][4] == before[4] and a.status()["reason"] == ""  # the same session
+    assert is_left_alone(before, a.dump()[b.public]) and a.status()["reason"] == ""
     a.ns.sh("ip addr add fd5c:1d2e:3f40::9/64 dev %s; ip addr del %s/64 dev %s" % (a.wg, a.overlay6, a.wg))
     with a.ns.entered():
         plan = config.load_mesh(a.wg, os.path.join(a.ns.etc, "mesh-%s.json" % a.wg))
@@ -391,6 +391,12 @@ def test_ipv6_that_is_switched_off_is_told_before_it_is_needed(pair, tmp_path, m
             monkeypatch.setattr(config, "IPV6_SWITCH", str(tmp_path / "switch"))
             found = overlay.refusals(netlink.Kernel(), plan)
             assert any("wireguard_mesh_network6" in sentence for sentence in found) == refused
+
+
+def is_left_alone(before, after):
+    """Whether nobody took a peer out meanwhile, by two lines of the dump: its counters would begin anew. A handshake says nothing,
+    for WireGuard begins one by itself every two minutes."""
+    return all(int(after[number]) >= int(before[number]) > 0 for number in (5, 6))
 
 
 def give(site, peers):
@@ -657,11 +663,11 @@ def test_a_peer_that_drops_echo_requests_is_not_taken_for_dead(calm):
         begun = len(a.log())
         endpoint = move(a)
         wait_for(lambda: b.dump()[a.public][2] == endpoint)
-        handshake = a.dump()[b.public][4]
+        before = a.dump()[b.public]
         a.looks_again(15)
         assert not a.reaches(b, 1)  # it is deaf
         assert a.alive("site-b") and "is silent" not in a.log()[begun:], a.log()[begun:]
-        assert a.dump()[b.public][4] == handshake  # the same session
+        assert is_left_alone(before, a.dump()[b.public])
     finally:
         b.ns.sh("nft delete table inet deaf")
 
