@@ -610,6 +610,7 @@ def test_whatever_happens(events, seed):
         for key, endpoint in actions.tries.items():
             assert mesh.peers._usable(endpoint) and not mesh.peers.states[key].alive
         for state in mesh.peers.states.values():
+            assert set(state.remembered + state.seeds) <= set(state.candidates)
             assert len(state.candidates) <= peers.REMEMBERED + 3 + 2 + 1
             assert not (state.alive and state.reason) and all(parse(item) for item in state.remembered)
         due = mesh.peers.next_due(mesh.now)
@@ -637,6 +638,160 @@ def test_many_answers_of_a_resolver_do_not_keep_the_proven_endpoint_from_its_tur
             )
     assert turns[0] < 1 and turns[1] <= 20 and len(turns) >= 3
     assert len(mesh.state().candidates) <= 1 + peers.REMEMBERED
+
+
+def named(mesh):
+    mesh.step()
+    mesh.answer(TRUE.split(":")[0])
+
+
+def sown(mesh):
+    mesh.peers.update(mesh.cfg._replace(peers=[plan("b", seeds=[TRUE]), plan("c", None)]))
+
+
+def written(mesh):
+    mesh.peers.update(mesh.cfg._replace(peers=[plan("b", TRUE.split(":")[0]), plan("c", None)]))
+
+
+def told(mesh):
+    mesh.peers.told(C, [(B, TRUE, 0)], mesh.now)
+
+
+def called(mesh):
+    mesh.running().endpoint = TRUE
+
+
+def another_name(mesh):
+    mesh.peers.update(mesh.cfg._replace(peers=[plan("b", "other.lab.test"), plan("c", None)]))
+
+
+def no_name(mesh):
+    mesh.peers.update(mesh.cfg._replace(peers=[plan("b", None), plan("c", None)]))
+
+
+def lies(mesh):
+    """A member first says the truth, then something else: its word may take away what it gave, and no more."""
+    for endpoint in (TRUE, "10.66.6.6:22000", "10.66.6.7:22000"):
+        mesh.now += peers.TOLD_SECONDS + 1
+        mesh.hear("c")
+        mesh.peers.told(C, [(B, endpoint, 0)], mesh.now)
+
+
+def portal(mesh):
+    if mesh.state().plan.endpoint:
+        mesh.answer("10.200.200.1")
+
+
+def many(mesh):
+    for number in range(9 if mesh.state().plan.endpoint else 0):
+        mesh.answer(*("10.200.%d.%d" % (number, last) for last in range(1, 9)))
+
+
+TRUE = "10.1.1.1:22000"
+FOUND = {"its name": named, "a seed": sown, "its address in the plan": written, "a peer": told, "its own call": called}
+THREATS = {
+    "a portal or stale name": portal, "names without end": many, "a lie": lies, "another name": another_name,
+    "no name any more": no_name,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("threat", THREATS)
+@pytest.mark.parametrize("found", FOUND)
+@pytest.mark.parametrize("boot", [False, True], ids=["the same daemon", "after a boot"])
+def test_nothing_takes_away_what_was_proven(found, threat, boot):
+    """However it was found, and whatever others say since: it has its turn at once, and again."""
+    mesh = Mesh(plan("b"), plan("c", None))
+    mesh.bring_up("c", "10.2.2.2")
+    FOUND[found](mesh)
+    assert FOUND[found] is called or mesh.step().tries == {"key-b": TRUE}
+    mesh.hear()
+    mesh.observe(0.1)
+    assert mesh.state().alive and mesh.state().endpoint == TRUE
+    if boot:
+        again = Mesh(*mesh.cfg.peers)
+        again.peers.update(again.cfg._replace(peers=[state.plan for state in mesh.peers.states.values()]))
+        again.peers.remember(mesh.peers.to_remember())
+        mesh = again
+        mesh.bring_up("c", "10.2.2.2")
+    else:
+        mesh.silence()
+        mesh.step()
+    THREATS[threat](mesh)
+    turns, start = [], mesh.now
+    for _ in range(600):
+        mesh.hear("c")
+        actions = mesh.step(0.1)
+        if actions.tries.get("key-b") == TRUE:
+            turns.append(mesh.now - start)
+        if actions.lookups:
+            (many if THREATS[threat] is many else portal)(mesh)
+    assert turns and turns[0] < 20 and len(turns) >= 3, turns
+
+
+def test_what_was_proven_before_survives_a_stale_word_about_a_live_peer():
+    mesh = Mesh(plan("b", None), plan("c", None))
+    mesh.bring_up()
+    mesh.bring_up("c", "10.2.2.2")
+    mesh.hear(endpoint="10.1.1.9:22000")
+    mesh.observe(1)
+    mesh.peers.told(C, [(B, "10.1.1.1:22000", 0)], mesh.now)
+    mesh.hear()
+    mesh.step(0.3)
+    assert mesh.state().suspect is None
+    assert {item: each.source for item, each in mesh.state().candidates.items()} == {
+        "10.1.1.9:22000": "roamed",
+        "10.1.1.1:22000": "disk",
+    }
+
+
+@pytest.mark.parametrize("alive", [False, True], ids=["dead", "alive"])
+def test_a_word_of_a_peer_takes_no_seed_and_no_answer_of_dns_away(alive):
+    mesh = Mesh(plan("b", seeds=["10.8.8.8:22000"]), plan("c"))
+    mesh.bring_up("c", "10.2.2.2")
+    mesh.step()
+    mesh.answer("10.3.3.3")
+    if alive:
+        mesh.bring_up()
+    before = {item: each.source for item, each in mesh.state().candidates.items()}
+    for endpoint in ("10.8.8.8:22000", "10.3.3.3:22000", "10.66.6.6:22000"):
+        mesh.now += peers.TOLD_SECONDS + 1
+        assert mesh.peers.told(C, [(B, endpoint, 0)], mesh.now)
+        assert mesh.state().candidates[endpoint].source == "peer"
+        assert set(before) <= set(mesh.state().candidates)
+        if alive:
+            mesh.hear()
+            mesh.step(0.1)
+            assert {item: each.source for item, each in mesh.state().candidates.items()} == before
+    assert len(mesh.state().candidates) <= len(before) + 1
+
+
+def test_a_liar_does_not_take_away_what_another_peer_tells():
+    mesh = Mesh(plan("b", None), plan("c", None), plan("d", None))
+    for name, address in (("c", "10.2.2.2"), ("d", "10.4.4.4")):
+        mesh.bring_up(name, address)
+    for sender, endpoint in ((D, "10.1.1.1:22000"), (C, "10.1.1.1:22000"), (C, "10.66.6.6:22000")):
+        mesh.now += peers.TOLD_SECONDS + 1
+        assert mesh.peers.told(sender, [(B, endpoint, 0)], mesh.now)
+    assert set(mesh.state().candidates) == {"10.1.1.1:22000", "10.66.6.6:22000"}
+
+
+def test_of_what_was_proven_four_are_kept_the_last_first_and_a_seed_stays_a_seed():
+    mesh = Mesh(plan("b", None, seeds=["10.8.8.8:22000"]))
+    mesh.bring_up(address="10.8.8.8")
+    for number in range(1, 7):
+        assert mesh.state().candidates["10.8.8.8:22000"].source in ("roamed", "disk", "seed")
+        mesh.hear(endpoint="10.1.1.%d:22000" % number)
+        mesh.observe(1)
+    assert {item: each.source for item, each in mesh.state().candidates.items()} == {
+        "10.1.1.6:22000": "roamed",
+        "10.1.1.5:22000": "disk",
+        "10.1.1.4:22000": "disk",
+        "10.1.1.3:22000": "disk",
+        "10.8.8.8:22000": "seed",
+    }
+    mesh.silence()
+    tried = [endpoint for _, endpoint in mesh.tries(10)]
+    assert tried == ["10.1.1.%d:22000" % number for number in (6, 5, 4, 3)] + ["10.8.8.8:22000"]
 
 
 @pytest.mark.parametrize("keepalive", [25, 60, 100, 150, 300])

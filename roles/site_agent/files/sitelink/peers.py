@@ -48,31 +48,37 @@ class Candidate:
 
     __slots__ = ("source", "tried_at")
 
-    def __init__(self, source):
-        self.source, self.tried_at = source, None
+    def __init__(self):
+        self.source = self.tried_at = None
 
 
 class PeerState:
-    """One peer. endpoint: "ip:port" or None; source: where it came from (a key of RANK) or "none"; remembered: endpoints
-    that worked, the last one first; since: when it came to be alive or dead; heal: (seconds, source) of the last heal
-    or None. Times are of the monotonic clock, None for never."""
+    """One peer. endpoint: "ip:port" or None; source: where it came from (a key of RANK) or "none"; since: when it came to
+    be alive or dead; heal: (seconds, source) of the last heal or None. Times are of the monotonic clock, None for never.
+
+    What each source names stands apart, and the candidates are all of it: told, remembered (endpoints that worked, the last
+    one first), resolved, seeds.
+    """
 
     __slots__ = (
         "plan", "present", "endpoint", "source", "alive", "rx", "rx_at", "handshake", "handshake_at", "remembered",
         "sources", "since", "changed_at", "suspect", "lost_at", "heal", "candidates", "told", "tries", "passes",
         "eager_until", "next_try", "next_lookup", "next_question", "questions", "busy", "note", "restored",
+        "kept", "resolved", "seeds",
     )  # fmt: skip
 
     def __init__(self, plan):
         self.plan = plan
         self.alive = False
         self.remembered = []
+        self.kept = None  # the one of them at which this daemon heard the peer last
+        self.resolved, self.seeds = [], []  # endpoints that DNS names, and the inventory
         self.sources = {}  # of endpoints that worked, for a daemon or device that starts anew
         self.since = self.changed_at = self.lost_at = self.heal = None
         self.restored = False  # since is what the last daemon of this boot had, and this one has not looked yet
         self.busy = False  # a lookup is under way
         self.note = ""  # what the last attempt to find an endpoint had to say
-        self.told = {}  # {who told: (endpoint, when)}
+        self.told = {}  # {who told: (endpoint or None, when)}
         self.candidates = {}
         self.forget()
 
@@ -91,10 +97,28 @@ class PeerState:
         for candidate in self.candidates.values():
             candidate.tried_at = None
 
-    def drop(self, *sources):
-        """Forget the candidates of these sources."""
-        for endpoint in [item for item, each in self.candidates.items() if each.source in sources]:
-            del self.candidates[endpoint]
+    def renew(self):
+        """Bring the candidates to what the sources name. Returns whether there is a new one.
+
+        A candidate is there for as long as one of them names it, with the rank of the best that does: what one source says
+        takes away nothing that another knows, least of all what was proven.
+        """
+        named = {endpoint: "peer" for endpoint, _ in self.told.values() if endpoint}
+        for endpoint in self.remembered:
+            named.setdefault(endpoint, "roamed" if endpoint == self.kept else "disk")
+        for source, endpoints in (("dns", self.resolved), ("seed", self.seeds)):
+            for endpoint in endpoints:
+                named.setdefault(endpoint, source)
+        before, self.candidates = self.candidates, {}
+        for endpoint, source in named.items():
+            candidate = self.candidates[endpoint] = before.get(endpoint) or Candidate()
+            candidate.source = source
+        return any(endpoint not in before for endpoint in named)
+
+    def forget_words(self):
+        """What peers told of it was wrong. Who told what, and when, still limits how often he is heeded."""
+        self.told = {sender: (None, when) for sender, (_, when) in self.told.items()}
+        self.renew()
 
     @property
     def reason(self):
@@ -150,14 +174,15 @@ class Peers:
                 state = PeerState(plan)
             elif (state.plan.endpoint, state.plan.seeds) != (plan.endpoint, plan.seeds):
                 state.next_try = state.next_lookup = 0.0
-                state.drop("dns", "seed")
+                state.resolved = []
             state.plan = plan
             self.states[plan.public_key] = state
-            for endpoint in plan.seeds + _literal(plan):
-                if self._usable(endpoint, plan):
-                    state.candidates.setdefault(endpoint, Candidate("seed"))
-                else:
+            written = plan.seeds + _literal(plan)
+            state.seeds = [endpoint for endpoint in written if self._usable(endpoint, plan)]
+            for endpoint in written:
+                if endpoint not in state.seeds:
                     state.note = self._refusal(plan.name, [_host(endpoint)])
+            state.renew()
         # who may tell of others
         self.by_address = {state.plan.address: key for key, state in self.states.items() if not state.plan.external}
 
@@ -193,7 +218,7 @@ class Peers:
             for endpoint in endpoints[:REMEMBERED]:
                 if parse_endpoint(endpoint) and self._usable(endpoint, state.plan) and endpoint not in state.remembered:
                     state.remembered.append(endpoint)
-                    state.candidates[endpoint] = Candidate("disk")
+            state.renew()
 
     def to_remember(self):
         return {
@@ -267,7 +292,7 @@ class Peers:
                 state.rx_at = now
                 if state.suspect is not None:
                     state.suspect = None
-                    state.drop("peer")
+                    state.forget_words()
         state.rx, state.handshake, state.restored = running.rx, running.handshake, False
         if running.endpoint != state.endpoint:
             state.source = state.sources.get(running.endpoint, "roamed") if running.endpoint else "none"
@@ -320,11 +345,10 @@ class Peers:
         if not self._usable(endpoint, state.plan):
             return
         state.sources = {endpoint: state.source}
+        state.kept = endpoint
         state.remembered = ([endpoint] + [item for item in state.remembered if item != endpoint])[:REMEMBERED]
-        state.drop("peer", "roamed", "disk")
-        for item in reversed(state.remembered):
-            state.candidates.setdefault(item, Candidate("disk" if item != endpoint else "roamed"))
         state.told.clear()
+        state.renew()
 
     def exchanged(self, keys, now):
         """These peers, or this site, took a new key into use: the live ones get some time to prove that they live."""
@@ -369,31 +393,20 @@ class Peers:
             if endpoint == state.endpoint and state.alive:
                 continue
             last = state.told.get(sender)
-            if last is not None and now - last[1] < TOLD_SECONDS:
+            if last is not None and (last[0] == endpoint or now - last[1] < TOLD_SECONDS):
                 continue
-            if last is not None and last[0] == endpoint and endpoint in state.candidates:
-                continue
-            if last is not None:  # one candidate per peer that tells, so that a liar gets one turn of many
-                old = state.candidates.get(last[0])
-                if old is not None and old.source == "peer":
-                    del state.candidates[last[0]]
-            state.told[sender] = (endpoint, now)
+            state.told[sender] = (endpoint, now)  # one candidate per peer that tells, so that a liar gets one turn of many
             due = True
             if state.alive:
                 self._suspect(state, now, now, MOVED_PATIENCE)
-            self._offer(state, endpoint, "peer", now)
+            self._renew(state, now)
         return due
 
-    def _offer(self, state, endpoint, source, now):
-        """A new candidate is the next to be tried; a known one, told anew, only changes its rank."""
-        known = state.candidates.get(endpoint)
-        if known is not None:
-            if RANK[source] < RANK[known.source]:
-                known.source = source
-            return
+    @staticmethod
+    def _renew(state, now):
+        """A source has something else to say. A new candidate is the next to be tried; a known one only changes its rank."""
         begun = [each.tried_at for each in state.candidates.values() if each.tried_at is not None]
-        state.candidates[endpoint] = Candidate(source)
-        if not state.alive:
+        if state.renew() and not state.alive:
             soonest = max(begun) + FIRST_TRY_SECONDS if begun else now
             state.next_try = min(state.next_try, max(now, soonest))
 
@@ -401,14 +414,10 @@ class Peers:
         """The answer of DNS. Returns whether it holds an address of the underlay; else `reason` or a better one is noted."""
         host, port = state.plan.endpoint
         valid = [item for item in addresses if self._usable("%s:%d" % (item, port), state.plan)][:REMEMBERED]
-        fresh = ["%s:%d" % (item, port) for item in valid]
-        for endpoint in [item for item, each in state.candidates.items() if each.source == "dns"]:
-            if fresh and endpoint not in fresh:
-                del state.candidates[endpoint]
-        for endpoint in fresh:
-            self._offer(state, endpoint, "dns", now)
         if valid:
             state.note = ""
+            state.resolved = ["%s:%d" % (item, port) for item in valid]
+            self._renew(state, now)
         else:
             state.note = self._refusal(host, addresses) if addresses else reason
         return bool(valid)
@@ -460,12 +469,12 @@ class Peers:
         if not usable or _roams(state.plan):
             state.next_try = now + PAUSE
             return
-        endpoint = min(usable, key=lambda item: self._turn(usable[item], now))
+        endpoint = min(usable, key=lambda item: self._turn(state, item, now))
         candidate = usable[endpoint]
         candidate.tried_at = now
         state.tries += 1
         state.passes = state.tries // len(usable)
-        following = min(usable.values(), key=lambda each: self._turn(each, now))
+        following = usable[min(usable, key=lambda item: self._turn(state, item, now))]
         wait = TRY_SECONDS
         if following.tried_at is not None:
             wait = max(wait, following.tried_at + self._pause(state, PAUSE, now) - now)
@@ -477,10 +486,10 @@ class Peers:
         state.rx_at = state.handshake_at = None
 
     @staticmethod
-    def _turn(candidate, now):
+    def _turn(state, endpoint, now):
         """The order of turns: the untried, the better source first, then who waited longest. What was proven does not wait for ever
         new addresses of a name."""
-        proven = candidate.source in ("roamed", "disk")
+        candidate, proven = state.candidates[endpoint], endpoint in state.remembered
         if candidate.tried_at is None:
             return (2 if candidate.source in ("dns", "seed") else 0, RANK[candidate.source])
         return (1 if proven and now - candidate.tried_at >= PROVEN_SECONDS else 3, candidate.tried_at)
