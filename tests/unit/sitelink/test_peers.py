@@ -574,6 +574,7 @@ events = st.lists(
                   st.sampled_from(["10.4.4.4:1", "11.4.4.4:22000", "8.8.8.8:53", "10.7.7.7:22000"]),
                   st.integers(0, 0xFFFFFFFF)),
         st.tuples(st.just("dns"), st.sampled_from("bcd"), st.lists(st.sampled_from(["10.3.3.3", "9.9.9.9"]), max_size=3)),
+        st.tuples(st.just("other dns"), st.sampled_from("bc"), st.lists(st.integers(1, 250), max_size=9)),
         st.tuples(st.just("moved")),
         st.tuples(st.just("new device")),
     ),
@@ -598,6 +599,9 @@ def test_whatever_happens(events, seed):
             mesh.peers.told(values[0], [(values[1], values[2], values[3])], mesh.now)
         elif kind == "dns" and values[0] != "d":
             mesh.answer(*values[1], name=values[0])
+        elif kind == "other dns":
+            found = ["10.6.6.%d" % number for number in values[1]]
+            mesh.peers.answer(mesh.state(values[0]), found, "", mesh.now, others=True)
         elif kind == "moved":
             mesh.peers.moved(mesh.now)
         elif kind == "new device":
@@ -611,7 +615,7 @@ def test_whatever_happens(events, seed):
             assert mesh.peers._usable(endpoint) and not mesh.peers.states[key].alive
         for state in mesh.peers.states.values():
             assert set(state.remembered + state.seeds) <= set(state.candidates)
-            assert len(state.candidates) <= peers.REMEMBERED + 3 + 2 + 1
+            assert len(state.candidates) <= peers.REMEMBERED * 2 + 3 + 2 + 1
             assert not (state.alive and state.reason) and all(parse(item) for item in state.remembered)
         due = mesh.peers.next_due(mesh.now)
         assert (due is None) == (len(alive) == 3 and not any(s.suspect for s in mesh.peers.states.values()))
@@ -792,6 +796,40 @@ def test_of_what_was_proven_four_are_kept_the_last_first_and_a_seed_stays_a_seed
     mesh.silence()
     tried = [endpoint for _, endpoint in mesh.tries(10)]
     assert tried == ["10.1.1.%d:22000" % number for number in (6, 5, 4, 3)] + ["10.8.8.8:22000"]
+
+
+def test_ever_new_addresses_of_a_name_do_not_keep_a_seed_from_its_first_turn():
+    mesh = Mesh(plan("b", seeds=["10.8.8.8:22000"]), chance=random.Random(1).uniform)
+    mesh.answer("10.66.66.66")
+    turns = []
+    for number in range(600):
+        actions = mesh.step(0.1)
+        if actions.lookups:
+            mesh.answer(*("10.66.%d.%d" % (mesh.now % 250, last) for last in range(1, 9)))
+        turns += [number / 10] if "10.8.8.8:22000" in actions.tries.values() else []
+    assert turns[0] < 20 and len(turns) >= 4, turns
+
+
+@pytest.mark.parametrize("word", [False, True], ids=["by its resolver", "and by its word"])
+def test_a_member_whose_resolver_names_ever_new_addresses_costs_turns_and_not_the_link(word):
+    """The system's resolver is right, but the peer is not there yet. It has to be called again and again."""
+    mesh = Mesh(plan("b"), plan("c"), chance=random.Random(1).uniform)
+    mesh.bring_up("c", "10.2.2.2")
+    turns, number = [], 0
+    for _ in range(1200):
+        mesh.hear("c")
+        actions = mesh.step(0.1)
+        if actions.lookups:
+            mesh.answer("10.3.3.3")
+            number += 1
+            mesh.peers.answer(
+                mesh.state(), ["10.66.%d.%d" % (number, last) for last in range(1, 9)], "", mesh.now, others=True
+            )
+        if word:
+            mesh.peers.told(C, [(B, "10.67.%d.%d:22000" % (mesh.now // 250, mesh.now % 250), 0)], mesh.now)
+        turns += [round(mesh.now, 1)] if actions.tries.get("key-b") == "10.3.3.3:22000" else []
+    gaps = [later - earlier for earlier, later in zip(turns, turns[1:])]
+    assert max(gaps) < 10, gaps
 
 
 @pytest.mark.parametrize("keepalive", [25, 60, 100, 150, 300])

@@ -44,12 +44,17 @@ RANK = {"peer": 0, "roamed": 1, "disk": 2, "dns": 3, "seed": 4}
 
 
 class Candidate:
-    """An endpoint at which a peer may be; tried_at: monotonic seconds of its last turn, None before the first."""
+    """An endpoint at which a peer may be; tried_at: monotonic seconds of its last turn, None before the first, for which it
+    waits since waits_at."""
 
-    __slots__ = ("source", "tried_at")
+    __slots__ = ("source", "tried_at", "waits_at")
 
     def __init__(self):
-        self.source = self.tried_at = None
+        self.source = self.tried_at = self.waits_at = None
+
+    def begin(self):
+        """The search begins anew."""
+        self.tried_at = self.waits_at = None
 
 
 class PeerState:
@@ -57,14 +62,14 @@ class PeerState:
     be alive or dead; heal: (seconds, source) of the last heal or None. Times are of the monotonic clock, None for never.
 
     What each source names stands apart, and the candidates are all of it: told, remembered (endpoints that worked, the last
-    one first), resolved, seeds.
+    one first), resolved, elsewhere, seeds.
     """
 
     __slots__ = (
         "plan", "present", "endpoint", "source", "alive", "rx", "rx_at", "handshake", "handshake_at", "remembered",
         "sources", "since", "changed_at", "suspect", "lost_at", "heal", "candidates", "told", "tries", "passes",
         "eager_until", "next_try", "next_lookup", "next_question", "questions", "busy", "note", "restored",
-        "kept", "resolved", "seeds",
+        "kept", "resolved", "elsewhere", "seeds", "lookups", "was_new",
     )  # fmt: skip
 
     def __init__(self, plan):
@@ -72,7 +77,8 @@ class PeerState:
         self.alive = False
         self.remembered = []
         self.kept = None  # the one of them at which this daemon heard the peer last
-        self.resolved, self.seeds = [], []  # endpoints that DNS names, and the inventory
+        self.seeds = []  # endpoints that the inventory names
+        self.resolved, self.elsewhere = [], []  # that the system's resolver names, and that others do
         self.sources = {}  # of endpoints that worked, for a daemon or device that starts anew
         self.since = self.changed_at = self.lost_at = self.heal = None
         self.restored = False  # since is what the last daemon of this boot had, and this one has not looked yet
@@ -91,11 +97,12 @@ class PeerState:
         self.suspect = None  # [reason, since, patience, next echo]
         self.endpoint, self.source = None, "none"
         self.rx = self.rx_at = self.handshake = self.handshake_at = None
-        self.tries = self.passes = self.questions = 0
+        self.tries = self.passes = self.questions = self.lookups = 0
+        self.was_new = False  # the last turn was one of an endpoint that nobody had tried
         self.next_try = self.next_lookup = self.next_question = 0.0
         self.eager_until = None  # from the next opportunity on
         for candidate in self.candidates.values():
-            candidate.tried_at = None
+            candidate.begin()
 
     def renew(self):
         """Bring the candidates to what the sources name. Returns whether there is a new one.
@@ -106,7 +113,7 @@ class PeerState:
         named = {endpoint: "peer" for endpoint, _ in self.told.values() if endpoint}
         for endpoint in self.remembered:
             named.setdefault(endpoint, "roamed" if endpoint == self.kept else "disk")
-        for source, endpoints in (("dns", self.resolved), ("seed", self.seeds)):
+        for source, endpoints in (("dns", self.resolved), ("dns", self.elsewhere), ("seed", self.seeds)):
             for endpoint in endpoints:
                 named.setdefault(endpoint, source)
         before, self.candidates = self.candidates, {}
@@ -174,7 +181,7 @@ class Peers:
                 state = PeerState(plan)
             elif (state.plan.endpoint, state.plan.seeds) != (plan.endpoint, plan.seeds):
                 state.next_try = state.next_lookup = 0.0
-                state.resolved = []
+                state.resolved, state.elsewhere = [], []
             state.plan = plan
             self.states[plan.public_key] = state
             written = plan.seeds + _literal(plan)
@@ -260,7 +267,7 @@ class Peers:
                 state.present = False
             else:
                 self._observe(state, running, now, wall)
-                if state.endpoint and running.keepalive != self.keepalive and not _roams(state.plan):
+                if state.endpoint and running.keepalive != self.keepalive and not roams(state.plan):
                     changes.lacking[key] = state.endpoint
             if state.since is None or (was_alive != state.alive and not first):
                 state.since = now
@@ -324,13 +331,13 @@ class Peers:
 
     def _search(self, state, now):
         """Look for a dead peer from the beginning, and eagerly."""
-        state.tries = state.passes = state.questions = 0
+        state.tries = state.passes = state.questions = state.lookups = 0
         state.eager_until = now + EAGER_SECONDS
         state.next_try = state.next_lookup = state.next_question = now
         if state.plan.public_key < self.own_key:
             state.next_try += STAGGER_SECONDS
         for candidate in state.candidates.values():
-            candidate.tried_at = None
+            candidate.begin()
 
     def _welcome(self, state, now):
         if state.lost_at is not None:
@@ -348,6 +355,7 @@ class Peers:
         state.kept = endpoint
         state.remembered = ([endpoint] + [item for item in state.remembered if item != endpoint])[:REMEMBERED]
         state.told.clear()
+        state.elsewhere = []
         state.renew()
 
     def exchanged(self, keys, now):
@@ -410,13 +418,17 @@ class Peers:
             soonest = max(begun) + FIRST_TRY_SECONDS if begun else now
             state.next_try = min(state.next_try, max(now, soonest))
 
-    def answer(self, state, addresses, reason, now):
-        """The answer of DNS. Returns whether it holds an address of the underlay; else `reason` or a better one is noted."""
+    def answer(self, state, addresses, reason, now, others=False):
+        """The answer of DNS: of the system's resolver, or of others. Returns whether it holds an address of the underlay; else
+        `reason` or a better one is noted. It takes the place of the last one of the same, and of nothing else."""
         host, port = state.plan.endpoint
         valid = [item for item in addresses if self._usable("%s:%d" % (item, port), state.plan)][:REMEMBERED]
         if valid:
-            state.note = ""
-            state.resolved = ["%s:%d" % (item, port) for item in valid]
+            state.note, fresh = "", ["%s:%d" % (item, port) for item in valid]
+            if others:
+                state.elsewhere = fresh
+            else:
+                state.resolved = fresh
             self._renew(state, now)
         else:
             state.note = self._refusal(host, addresses) if addresses else reason
@@ -455,6 +467,7 @@ class Peers:
                 interval = max(self._pause(state, LOOKUP_SECONDS, now), dead / LOOKUPS_PER_SECOND)
                 state.next_lookup = now + self._jitter(interval)
                 state.busy = True
+                state.lookups += 1
                 actions.lookups.append(state)
             if some_live and not state.plan.external and now >= state.next_question:
                 state.next_question = now + min(LAST_QUESTION, FIRST_QUESTION * 2 ** min(state.questions, 10))
@@ -466,17 +479,20 @@ class Peers:
 
     def _try(self, state, key, actions, now):
         usable = {item: each for item, each in state.candidates.items() if self._usable(item, state.plan)}
-        if not usable or _roams(state.plan):
+        if not usable or roams(state.plan):
             state.next_try = now + PAUSE
             return
+        for each in usable.values():
+            each.waits_at = now if each.waits_at is None else each.waits_at
         endpoint = min(usable, key=lambda item: self._turn(state, item, now))
         candidate = usable[endpoint]
+        state.was_new = candidate.tried_at is None
         candidate.tried_at = now
         state.tries += 1
         state.passes = state.tries // len(usable)
         following = usable[min(usable, key=lambda item: self._turn(state, item, now))]
         wait = TRY_SECONDS
-        if following.tried_at is not None:
+        if all(each.tried_at is not None for each in usable.values()):
             wait = max(wait, following.tried_at + self._pause(state, PAUSE, now) - now)
         state.next_try = now + self._jitter(wait)
         state.endpoint, state.source = endpoint, candidate.source
@@ -487,12 +503,17 @@ class Peers:
 
     @staticmethod
     def _turn(state, endpoint, now):
-        """The order of turns: the untried, the better source first, then who waited longest. What was proven does not wait for ever
-        new addresses of a name."""
+        """The order of turns: the untried, the better source first, then who waited longest. Nobody waits for ever new addresses of
+        a name: what was proven or had no turn yet goes before them after a while, and of the rest every other turn is one's that
+        waited."""
         candidate, proven = state.candidates[endpoint], endpoint in state.remembered
-        if candidate.tried_at is None:
-            return (2 if candidate.source in ("dns", "seed") else 0, RANK[candidate.source])
-        return (1 if proven and now - candidate.tried_at >= PROVEN_SECONDS else 3, candidate.tried_at)
+        new, rank = candidate.tried_at is None, RANK[candidate.source]
+        if new and candidate.source not in ("dns", "seed"):
+            return (0, rank, 0)
+        since = candidate.waits_at if new else candidate.tried_at
+        if now - since >= (PROVEN_SECONDS if new or proven else PAUSE) and (new or proven or state.was_new):
+            return (1, 0, since)
+        return (2, rank, since) if new else (3, 0, since)
 
     def _pause(self, state, first, now):
         if state.eager_until is None:
@@ -546,7 +567,7 @@ class Peers:
         return [key for key, state in self.states.items() if state.alive]
 
 
-def _roams(plan):
+def roams(plan):
     """Whether only the peer itself knows where it is, such as a phone, which shall sleep as well."""
     return plan.external and plan.endpoint is None
 
