@@ -570,6 +570,8 @@ events = st.lists(
         st.tuples(st.just("wait"), st.floats(0, 70, allow_nan=False)),
         st.tuples(st.just("hear"), st.sampled_from("bcd"), st.booleans()),
         st.tuples(st.just("roam"), st.sampled_from("bcd"), st.integers(1, 250)),
+        st.tuples(st.just("hand"), st.sampled_from("bcd"), st.sampled_from(["10.5.5.5:22000", "8.8.8.8:53", "10.7.7.7:22000", None])),
+        st.tuples(st.just("call"), st.sampled_from("bcd"), st.integers(1, 250)),
         st.tuples(st.just("told"), st.sampled_from([A, B, C, D, "1.2.3.4"]), st.sampled_from([A, B, C, D, "1.2.3.4"]),
                   st.sampled_from(["10.4.4.4:1", "11.4.4.4:22000", "8.8.8.8:53", "10.7.7.7:22000"]),
                   st.integers(0, 0xFFFFFFFF)),
@@ -595,6 +597,10 @@ def test_whatever_happens(events, seed):
             mesh.hear(values[0], handshake=values[1])
         elif kind == "roam":
             mesh.hear(values[0], endpoint="10.9.9.%d:22000" % values[1])
+        elif kind == "hand":
+            mesh.running(values[0]).endpoint = values[1]
+        elif kind == "call":
+            mesh.hear(values[0], handshake=False, endpoint="10.9.9.%d:22000" % values[1])
         elif kind == "told":
             mesh.peers.told(values[0], [(values[1], values[2], values[3])], mesh.now)
         elif kind == "dns" and values[0] != "d":
@@ -796,6 +802,128 @@ def test_of_what_was_proven_four_are_kept_the_last_first_and_a_seed_stays_a_seed
     mesh.silence()
     tried = [endpoint for _, endpoint in mesh.tries(10)]
     assert tried == ["10.1.1.%d:22000" % number for number in (6, 5, 4, 3)] + ["10.8.8.8:22000"]
+
+
+class TestAnEndpointThatTheDeviceHasNotFromHere:
+    """Set by hand, as docs/en/healing.md advises for a peer that nobody finds; or the dead peer calls."""
+
+    HAND = "10.9.9.9:22000"
+
+    @staticmethod
+    def lost(count=2, **options):
+        """A mesh in which b is dead and is looked for at `count` endpoints of old, for a minute."""
+        mesh = Mesh(plan("b", None, **options), chance=random.Random(1).uniform)
+        mesh.peers.remember({"key-b": ["10.1.1.%d:22000" % number for number in range(1, count + 1)]})
+        mesh.tries(60)
+        return mesh
+
+    @pytest.mark.parametrize("count", [0, 1, 2, 3, 4])
+    @pytest.mark.parametrize("minutes", [0, 10])
+    def test_what_somebody_sets_has_its_turn_at_once_and_again(self, count, minutes):
+        mesh = self.lost(count)
+        mesh.tries(60 * minutes, step=1)
+        mesh.running().endpoint = self.HAND
+        tries = mesh.tries(120)
+        turns = [when for when, endpoint in tries if endpoint == self.HAND]
+        assert turns[0] == 0 and len(turns) >= (2 if minutes else 5)
+        assert {endpoint for _, endpoint in tries} == {self.HAND} | set(mesh.state().remembered)
+        mesh.running().endpoint = self.HAND
+        mesh.hear()
+        mesh.step(0.1)
+        assert mesh.state().alive and mesh.state().source == "hand" and mesh.state().heal is None
+        assert mesh.state().remembered[0] == self.HAND
+
+    def test_the_next_one_takes_its_place(self):
+        mesh = self.lost()
+        for number in range(1, 9):
+            mesh.running().endpoint = "10.9.9.%d:22000" % number
+            assert mesh.step(0.1).tries == {"key-b": "10.9.9.%d:22000" % number}
+        assert set(mesh.state().candidates) == set(mesh.state().remembered) | {"10.9.9.8:22000"}
+
+    def test_one_that_is_known_and_waits_has_its_turn_too(self):
+        mesh = self.lost(4)
+        mesh.tries(600, step=1)
+        for endpoint in ("10.1.1.3:22000", "10.1.1.1:22000"):
+            mesh.running().endpoint = endpoint
+            assert mesh.step(0.1).tries == {"key-b": endpoint}
+
+    @pytest.mark.parametrize("endpoint", ["203.0.113.9:22000", "192.168.11.2:22000", "10.7.7.7:22000"])
+    def test_what_is_not_of_the_underlay_or_is_this_site_is_not_tried(self, endpoint):
+        mesh = self.lost()
+        mesh.running().endpoint = endpoint
+        assert endpoint not in [tried for _, tried in mesh.tries(60)]
+
+    def test_a_script_that_sets_a_wrong_one_all_the_time_leaves_the_others_their_turns(self):
+        mesh, tried = self.lost(), []
+        for _ in range(600):
+            mesh.running().endpoint = self.HAND
+            tried += mesh.step(0.1).tries.values()
+        assert tried.count("10.1.1.1:22000") >= 4 and tried.count("10.1.1.2:22000") >= 4 and tried.count(self.HAND) >= 4
+
+    def test_one_that_was_set_while_the_daemon_was_away(self):
+        mesh = Mesh(plan("b", None))
+        mesh.peers.restore({"key-b": {"endpoint": "10.5.5.5:22000", "source": "peer", "alive": False}})
+        mesh.peers.remember({"key-b": ["10.1.1.1:22000"]})
+        mesh.running().endpoint = self.HAND
+        assert self.HAND in [endpoint for _, endpoint in mesh.tries(3)]
+        again = Mesh(plan("b", None))  # and one that the last daemon tried is nobody's word any more
+        again.peers.restore({"key-b": {"endpoint": "10.5.5.5:22000", "source": "peer", "alive": False}})
+        again.running().endpoint = "10.5.5.5:22000"
+        assert again.tries(60) == []
+
+    def test_a_wrong_one_of_a_live_peer_is_no_proof_and_nobodys_news(self):
+        mesh = Mesh(plan("b", None), plan("c", None))
+        mesh.bring_up()
+        mesh.bring_up("c", "10.2.2.2")
+        mesh.running().endpoint = self.HAND
+        assert mesh.observe(1).moved == [] and mesh.state().alive
+        assert mesh.state().remembered == ["10.1.1.1:22000"]
+        assert mesh.peers.heard(["key-b"], mesh.now) == []
+        mesh.hear(endpoint="10.1.1.1:22000")  # WireGuard hears it where it is
+        assert mesh.observe(1).moved == [] and mesh.peers.heard(["key-b"], mesh.now) == [(B, "10.1.1.1:22000", 0)]
+        mesh.running().endpoint = self.HAND
+        mesh.silence()
+        assert [endpoint for _, endpoint in mesh.tries(4)] == [self.HAND, "10.1.1.1:22000"]
+
+    def test_a_right_one_of_a_live_peer_is_proven_once_it_is_heard_there(self):
+        mesh = Mesh(plan("b", None))
+        mesh.bring_up()
+        mesh.running().endpoint = self.HAND
+        mesh.observe(1)
+        mesh.hear()
+        assert mesh.observe(1).moved == ["key-b"]
+        assert mesh.state().remembered == [self.HAND, "10.1.1.1:22000"] and mesh.state().source == "hand"
+
+    def test_a_call_whose_answer_was_lost_is_answered_where_it_came_from(self):
+        mesh = self.lost()
+        mesh.hear(handshake=False, endpoint="10.4.4.4:22000")
+        when, tried = mesh.tries(5)[0]
+        assert 0.9 < when < 1.2 and tried == "10.4.4.4:22000"  # in that second it might have come to something
+        assert mesh.state().candidates[tried].source == "roamed" and tried not in mesh.state().remembered
+
+    def test_calls_that_are_played_again_from_everywhere_leave_the_others_their_turns(self):
+        mesh, tried, most = self.lost(), [], 0
+        for number in range(1200):
+            mesh.hear(handshake=False, endpoint="10.66.%d.%d:22000" % (number // 250, number % 250))
+            tried += mesh.step(0.1).tries.values()
+            most = max(most, len(mesh.state().candidates))
+        assert tried.count("10.1.1.1:22000") >= 6 and tried.count("10.1.1.2:22000") >= 6 and most == 3
+
+
+@pytest.mark.parametrize("proven", [0, 1, 2, 3, 4])
+def test_every_candidate_has_its_turns_for_as_long_as_a_peer_is_dead(proven):
+    mesh = Mesh(plan("b", seeds=["10.8.8.8:22000"]), plan("c"), chance=random.Random(1).uniform)
+    mesh.peers.remember({"key-b": ["10.1.1.%d:22000" % number for number in range(proven)]})
+    mesh.answer("10.3.3.3")
+    mesh.peers.told(C, [(B, "10.4.4.4:22000", 0)], mesh.now)
+    mesh.state().busy = True
+    turns = {endpoint: [] for endpoint in mesh.state().candidates}
+    for when, endpoint in mesh.tries(3600, step=0.5):
+        turns[endpoint].append(when)
+    assert len(turns) == proven + 3
+    for times in turns.values():
+        gaps = [later - earlier for earlier, later in zip(times, times[1:])]
+        assert max(gaps) < 3 * peers.LAST_PAUSE and times[-1] > 3600 - 3 * peers.LAST_PAUSE, turns
 
 
 def test_ever_new_addresses_of_a_name_do_not_keep_a_seed_from_its_first_turn():

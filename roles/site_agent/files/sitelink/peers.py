@@ -39,8 +39,8 @@ NEWS_SECONDS = 120  # an endpoint that changed less than this ago is news to a p
 JITTER = 0.25  # of intervals, so that sites do not act in step after a power cut
 REMEMBERED = 4  # endpoints per peer on disk
 
-# The order of sources: what a live peer hears now, what worked last, what others wrote down.
-RANK = {"peer": 0, "roamed": 1, "disk": 2, "dns": 3, "seed": 4}
+# The order of sources: what somebody set on the running device, what a live peer hears now, what worked last, what others wrote down.
+RANK = {"hand": 0, "peer": 1, "roamed": 2, "disk": 3, "dns": 4, "seed": 5}
 
 
 class Candidate:
@@ -61,15 +61,15 @@ class PeerState:
     """One peer. endpoint: "ip:port" or None; source: where it came from (a key of RANK) or "none"; since: when it came to
     be alive or dead; heal: (seconds, source) of the last heal or None. Times are of the monotonic clock, None for never.
 
-    What each source names stands apart, and the candidates are all of it: told, remembered (endpoints that worked, the last
-    one first), resolved, elsewhere, seeds.
+    What each source names stands apart, and the candidates are all of it: seen (on the device), told, remembered (endpoints
+    that worked, the last one first), resolved, elsewhere, seeds.
     """
 
     __slots__ = (
         "plan", "present", "endpoint", "source", "alive", "rx", "rx_at", "handshake", "handshake_at", "remembered",
         "sources", "since", "changed_at", "suspect", "lost_at", "heal", "candidates", "told", "tries", "passes",
         "eager_until", "next_try", "next_lookup", "next_question", "questions", "busy", "note", "restored",
-        "kept", "resolved", "elsewhere", "seeds", "lookups", "was_new",
+        "kept", "seen", "resolved", "elsewhere", "seeds", "lookups", "was_new",
     )  # fmt: skip
 
     def __init__(self, plan):
@@ -77,6 +77,7 @@ class PeerState:
         self.alive = False
         self.remembered = []
         self.kept = None  # the one of them at which this daemon heard the peer last
+        self.seen = None  # (endpoint, "hand" or "roamed", when): the device had it, but not from here, and it proved nothing
         self.seeds = []  # endpoints that the inventory names
         self.resolved, self.elsewhere = [], []  # that the system's resolver names, and that others do
         self.sources = {}  # of endpoints that worked, for a daemon or device that starts anew
@@ -110,10 +111,17 @@ class PeerState:
         A candidate is there for as long as one of them names it, with the rank of the best that does: what one source says
         takes away nothing that another knows, least of all what was proven.
         """
-        named = {endpoint: "peer" for endpoint, _ in self.told.values() if endpoint}
-        for endpoint in self.remembered:
-            named.setdefault(endpoint, "roamed" if endpoint == self.kept else "disk")
-        for source, endpoints in (("dns", self.resolved), ("dns", self.elsewhere), ("seed", self.seeds)):
+        named, seen = {}, {"hand": [], "roamed": [endpoint for endpoint in self.remembered if endpoint == self.kept]}
+        if self.seen is not None:
+            seen[self.seen[1]].append(self.seen[0])
+        for source, endpoints in (
+            ("hand", seen["hand"]),
+            ("peer", [endpoint for endpoint, _ in self.told.values() if endpoint]),
+            ("roamed", seen["roamed"]),
+            ("disk", self.remembered),
+            ("dns", self.resolved + self.elsewhere),
+            ("seed", self.seeds),
+        ):
             for endpoint in endpoints:
                 named.setdefault(endpoint, source)
         before, self.candidates = self.candidates, {}
@@ -277,12 +285,33 @@ class Peers:
             if state.alive and not was_alive:
                 self._welcome(state, now)
                 changes.came.append(key)
-            elif state.alive and before != state.endpoint:
+            elif state.alive and state.endpoint != state.kept and state.rx_at == now:
                 changes.moved.append(key)
-            if state.alive and (before != state.endpoint or not was_alive):
-                state.changed_at = now
-                self._keep(state)
+            elif running is not None and before != state.endpoint:
+                self._see(state, before, now)
+                continue
+            else:
+                continue
+            state.changed_at = now
+            self._keep(state)
         return changes
+
+    def _see(self, state, before, now):
+        """The device has another endpoint for a peer, and nobody gave it one here: somebody set it by hand, or the peer calls and
+        our answer has not arrived. It has the next turn; a call has a second to come to something."""
+        endpoint, source = state.endpoint, "roamed" if state.rx_at == now else "hand"
+        if endpoint is None or not self._usable(endpoint, state.plan):
+            return
+        if before is None and (endpoint in state.candidates or endpoint in state.sources):
+            return  # this daemon has just begun to look, and the last one had set it
+        again = state.seen is not None and now - state.seen[2] < TOLD_SECONDS
+        if again and (source != "hand" or endpoint == state.seen[0]):
+            return  # old calls of it can be played again from anywhere, and somebody's script may set the same one all the time
+        state.seen, state.source = (endpoint, source, now), source
+        if endpoint in state.candidates:
+            state.candidates[endpoint].begin()
+        self._renew(state, now)
+        state.next_try = now if source == "hand" else now + FIRST_TRY_SECONDS
 
     def _observe(self, state, running, now, wall):
         if state.rx is None or running.rx < state.rx:  # seen for the first time, or the device is a new one
@@ -348,11 +377,11 @@ class Peers:
 
     def _keep(self, state):
         """Only ever called for a peer that was heard, authenticated, at its endpoint."""
-        endpoint = state.endpoint
+        endpoint = state.kept = state.endpoint
+        state.seen = None
         if not self._usable(endpoint, state.plan):
             return
         state.sources = {endpoint: state.source}
-        state.kept = endpoint
         state.remembered = ([endpoint] + [item for item in state.remembered if item != endpoint])[:REMEMBERED]
         state.told.clear()
         state.elsewhere = []
@@ -503,15 +532,15 @@ class Peers:
 
     @staticmethod
     def _turn(state, endpoint, now):
-        """The order of turns: the untried, the better source first, then who waited longest. Nobody waits for ever new addresses of
-        a name: what was proven or had no turn yet goes before them after a while, and of the rest every other turn is one's that
-        waited."""
+        """The order of turns: the untried, the better source first, then who waited longest. Nobody waits for ever, be it for new
+        addresses of a name or for what was proven: who waited for long goes first, and after a new one somebody that waited.
+        """
         candidate, proven = state.candidates[endpoint], endpoint in state.remembered
         new, rank = candidate.tried_at is None, RANK[candidate.source]
         if new and candidate.source not in ("dns", "seed"):
             return (0, rank, 0)
         since = candidate.waits_at if new else candidate.tried_at
-        if now - since >= (PROVEN_SECONDS if new or proven else PAUSE) and (new or proven or state.was_new):
+        if now - since >= (PROVEN_SECONDS if new or proven else PAUSE if state.was_new else LAST_PAUSE):
             return (1, 0, since)
         return (2, rank, since) if new else (3, 0, since)
 
@@ -551,7 +580,8 @@ class Peers:
         found = []
         for key in keys:
             state = self.states[key]
-            if state.alive and state.suspect is None and not state.plan.external and self._usable(state.endpoint):
+            known = state.alive and state.suspect is None and state.endpoint == state.kept
+            if known and not state.plan.external and self._usable(state.endpoint):
                 found.append((state.plan.address, state.endpoint, max(0, int(now - state.rx_at))))
         return found
 
