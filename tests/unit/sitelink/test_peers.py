@@ -174,6 +174,27 @@ def test_after_a_move_a_second_without_answer_is_death():
     assert mesh.observe(0.11).lost == ["key-b"] and mesh.state("c").alive
 
 
+@pytest.mark.parametrize("host", ["10.1.1.1", "nas.lab.test", None])
+def test_after_a_move_a_peer_that_is_no_site_has_the_time_that_wireguard_takes_to_answer(host):
+    """Its firewall may drop echo requests, and it does not speak as sites do."""
+    mesh = Mesh(plan("nas", host, external=True), plan("c"))
+    mesh.bring_up("nas")
+    mesh.bring_up("c", "10.2.2.2")
+    mesh.peers.moved(mesh.now)
+    asked = []
+    for number in range(102):
+        actions = mesh.step(0.1)
+        asked += [number] if "key-nas" in actions.echoes else []
+        assert mesh.state("nas").alive and "key-nas" not in actions.tries
+    assert not mesh.state("c").alive and len(asked) >= 3 and asked[0] < 3
+    mesh.hear("nas", handshake=False)
+    mesh.step(0.1)
+    assert mesh.state("nas").alive and mesh.state("nas").suspect is None
+    mesh.peers.moved(mesh.now)
+    mesh.observe(12)
+    assert not mesh.state("nas").alive
+
+
 def test_a_peer_in_doubt_has_to_prove_that_it_lives():
     mesh = Mesh(plan("b"), plan("c"))
     mesh.bring_up()

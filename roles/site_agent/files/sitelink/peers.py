@@ -398,11 +398,12 @@ class Peers:
                 self._suspect(state, now, now, HANDOVER_PATIENCE)
 
     def moved(self, now):
-        """The own address changed, or the way is open again: whoever lives is to prove it, the dead are looked for."""
+        """The own address changed, or the way is open again: whoever lives is to prove it, the dead are looked for. A peer that is
+        no site may drop echo requests, and does not speak as sites do: only WireGuard itself answers for it, after 10 s."""
         for state in self.states.values():
             if state.alive:
                 state.suspect = None
-                self._suspect(state, now, now, MOVED_PATIENCE)
+                self._suspect(state, now, now, QUIET_PATIENCE if state.plan.external else MOVED_PATIENCE)
                 state.suspect[3] = now + MOVED_PATIENCE / ECHOES  # the announcement is the first echo request
             else:
                 self._search(state, now)
