@@ -208,6 +208,20 @@ def test_keys_that_change_while_the_device_is_looked_at_do_not_end_the_daemon(da
     assert [(kind, [record[0] for record in records]) for kind, records in told] == [(tell.TOLD, [C])]
 
 
+def test_a_move_of_the_site_wakes_no_phone_for_good(daemon, monkeypatch):
+    """Every live peer is to hear from the new address. A phone that got a keepalive for that would never sleep again."""
+    phone = daemon.mesh.state("phone")
+    phone.plan = phone.plan._replace(endpoint=None)
+    sets = []
+    monkeypatch.setattr(mesh.wg, "_run", lambda arguments, *rest: sets.append(arguments))
+    monkeypatch.setattr(daemon, "set_endpoints", lambda endpoints: mesh.Daemon.set_endpoints(daemon, endpoints))
+    monkeypatch.setattr(daemon, "echo", lambda keys: None)
+    daemon.announce()
+    (words,) = sets
+    given = {words[at + 1]: words[at + 5] for at, word in enumerate(words) if word == "peer"}
+    assert given == {"key-b": "25", "key-c": "25", "key-phone": "0"}
+
+
 def found(*addresses, server="198.18.0.53"):
     return dns.Answer(dns.FOUND, list(addresses), 5, False, None, (server, 53))
 

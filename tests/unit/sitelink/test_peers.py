@@ -54,7 +54,7 @@ class Mesh:
         self.now += seconds
         changes = self.peers.observe(self.device, self.now, WALL + self.now)
         for key in changes.lacking:
-            self.device.peers[key].keepalive = 25
+            self.device.peers[key].keepalive = self.peers.keepalive_of(key)
         return changes
 
     def step(self, seconds=0.0):
@@ -84,7 +84,7 @@ class Mesh:
         running = self.running(name)
         running.rx += 92
         running.endpoint = endpoint or running.endpoint
-        running.keepalive = 25
+        running.keepalive = self.peers.keepalive_of("key-" + name)
         if handshake:
             running.handshake = int(WALL + self.now)
 
@@ -261,6 +261,18 @@ def test_roaming_is_noticed_and_keepalive_completed():
     assert (mesh.state().endpoint, mesh.state().source) == ("10.2.2.2:5555", "roamed")
     mesh.running().keepalive = 0
     assert mesh.observe(1).lacking == {"key-b": "10.2.2.2:5555"}
+
+
+def test_a_phone_that_was_given_a_keepalive_is_let_sleep_again():
+    """As programs before this one did after each move of the site; a NAS with an endpoint keeps its own."""
+    mesh = Mesh(plan("phone", None, external=True), plan("nas", external=True))
+    for name in ("phone", "nas"):
+        mesh.bring_up(name)
+        assert mesh.observe(1).lacking == {}
+    mesh.running("phone").keepalive, mesh.running("nas").keepalive = 25, 0
+    assert set(mesh.observe(1).lacking) == {"key-phone", "key-nas"}
+    assert (mesh.running("phone").keepalive, mesh.running("nas").keepalive) == (0, 25)
+    assert mesh.observe(1).lacking == {}
 
 
 def test_a_new_device_gets_what_worked_last():

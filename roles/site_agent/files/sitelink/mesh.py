@@ -561,7 +561,8 @@ class Daemon:
         if not endpoints:
             return
         try:
-            wg.set_endpoints(self.cfg.interface, endpoints, self.cfg.keepalive)
+            both = {key: (endpoint, self.peers.keepalive_of(key)) for key, endpoint in endpoints.items()}
+            wg.set_endpoints(self.cfg.interface, both)
         except wg.WgError as error:  # the interface is going away; its return brings everything back
             log.log(log.WARNING, str(error))
 

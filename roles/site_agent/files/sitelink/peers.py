@@ -275,7 +275,7 @@ class Peers:
                 state.present = False
             else:
                 self._observe(state, running, now, wall)
-                if state.endpoint and running.keepalive != self.keepalive and not roams(state.plan):
+                if state.endpoint and running.keepalive != self.keepalive_of(key):
                     changes.lacking[key] = state.endpoint
             if state.since is None or (was_alive != state.alive and not first):
                 state.since = now
@@ -396,6 +396,10 @@ class Peers:
                 state.rx_at = state.handshake_at = now
                 state.suspect = None
                 self._suspect(state, now, now, HANDOVER_PATIENCE)
+
+    def keepalive_of(self, key):
+        """The seconds that a peer's keepalive is to have, 0 for none: a phone shall sleep, whatever this site does."""
+        return 0 if roams(self.states[key].plan) else self.keepalive
 
     def moved(self, now):
         """The own address changed, or the way is open again: whoever lives is to prove it, the dead are looked for. A peer that is
