@@ -991,6 +991,7 @@ def test_a_member_whose_resolver_names_ever_new_addresses_costs_turns_and_not_th
         turns += [round(mesh.now, 1)] if actions.tries.get("key-b") == "10.3.3.3:22000" else []
     gaps = [later - earlier for earlier, later in zip(turns, turns[1:])]
     assert max(gaps) < 10, gaps
+    assert len(mesh.state().candidates) < 10 and len(mesh.state().sources) < 10  # nothing of it is kept for good
 
 
 @pytest.mark.parametrize("keepalive", [25, 60, 100, 150, 300])

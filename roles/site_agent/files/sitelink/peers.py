@@ -530,6 +530,7 @@ class Peers:
             wait = max(wait, following.tried_at + self._pause(state, PAUSE, now) - now)
         state.next_try = now + self._jitter(wait)
         state.endpoint, state.source = endpoint, candidate.source
+        state.sources = {item: source for item, source in state.sources.items() if item in state.candidates}
         state.sources[endpoint] = candidate.source
         actions.tries[key] = endpoint
         state.rx = state.handshake = 0  # the peer is made anew, and its counters with it
