@@ -217,6 +217,15 @@ def test_the_layers_are_in_place_and_a_second_run_finds_nothing_to_do(machine):
     assert machine.play()[1] == 0 and machine.said() == []
 
 
+def test_the_watch_alone_goes_with_what_it_wrote_and_kept(machine):
+    for path in ("var/lib/sitelink/watch.json", "var/lib/prometheus/node-exporter/sitelink.prom"):
+        (machine.up / path).write_text("{}\n")
+    machine.play(watch_state="absent")
+    assert machine.files() == {path for path in FILES | RUN if "watch" not in path}
+    machine.play()
+    assert machine.files() == FILES | RUN
+
+
 def test_check_mode_shows_a_change_and_makes_none(machine):
     machine.said()
     before = {path: (machine.up / path).read_text() for path in machine.files()}

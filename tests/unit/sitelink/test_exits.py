@@ -263,6 +263,33 @@ def test_flaps_move_the_route_once(world):
     assert found.changes <= 3
 
 
+def test_a_route_that_was_refused_is_tried_again_once_a_second_however_often_it_was_refused(world, monkeypatch):
+    """As when the uplink goes away and comes back: each event of the kernel's has the routes looked at."""
+    found, tries = world(when=config.ALWAYS), []
+
+    def refuse(*arguments):
+        tries.append(found.loop.now)
+        raise OSError(22, "Invalid argument")
+
+    monkeypatch.setattr(exits, "bring", refuse)
+    found.exits.changed = lambda: (found.changed(), found.exits.apply())
+    found.changes = 0
+    for _ in range(10):
+        found.exits.apply()
+        found.run(0)
+    assert "the kernel refused" in found.exits.reason()
+    found.run(5)
+    tries.clear()
+    found.changes, begun = 0, found.loop.now
+    found.run(20)
+    assert 15 <= len(tries) == found.changes <= found.loop.now - begun + 1
+    monkeypatch.setattr(exits, "bring", lambda *arguments: tries.append(found.loop.now))
+    found.run(2)
+    tries.clear()
+    found.run(20)
+    assert tries == [] and found.exits.reason() == ""
+
+
 def test_switched_off(world):
     found = world()
     found.works["eth0"] = False

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_peers import A, B, C, D, Mesh, plan
 
-from sitelink import dns, mesh, tell
+from sitelink import dns, mesh, peers, tell
 
 PHONE = "192.168.11.9"
 ASK, ANSWER = tell.build(tell.ASK)[0], tell.build(tell.ANSWER)[0]
@@ -208,12 +208,120 @@ def test_keys_that_change_while_the_device_is_looked_at_do_not_end_the_daemon(da
     assert [(kind, [record[0] for record in records]) for kind, records in told] == [(tell.TOLD, [C])]
 
 
+def test_a_move_of_the_site_wakes_no_phone_for_good(daemon, monkeypatch):
+    """Every live peer is to hear from the new address. A phone that got a keepalive for that would never sleep again."""
+    phone = daemon.mesh.state("phone")
+    phone.plan = phone.plan._replace(endpoint=None)
+    sets = []
+    monkeypatch.setattr(mesh.wg, "_run", lambda arguments, *rest: sets.append(arguments))
+    monkeypatch.setattr(daemon, "set_endpoints", lambda endpoints: mesh.Daemon.set_endpoints(daemon, endpoints))
+    monkeypatch.setattr(daemon, "echo", lambda keys: None)
+    daemon.announce()
+    (words,) = sets
+    given = {words[at + 1]: words[at + 5] for at, word in enumerate(words) if word == "peer"}
+    assert given == {"key-b": "25", "key-c": "25", "key-phone": "0"}
+
+
 def found(*addresses, server="198.18.0.53"):
     return dns.Answer(dns.FOUND, list(addresses), 5, False, None, (server, 53))
 
 
 def empty(outcome, server="198.18.0.53"):
     return dns.Answer(outcome, [], 0, False, None, (server, 53))
+
+
+class TestOtherResolvers:
+    """Who is asked for the name of site-d besides the system's resolver, and when. site-b and site-c live."""
+
+    @pytest.fixture
+    def asked(self, daemon, monkeypatch):
+        """The questions: (servers, what to call with their answers)."""
+        found = []
+        daemon.loop = daemon.kernel = None
+        monkeypatch.setattr(mesh.time, "monotonic", lambda: daemon.mesh.now)
+        monkeypatch.setattr(mesh, "Questions", lambda loop, host, servers, callback: found.append((servers, callback)))
+        monkeypatch.setattr(mesh.dns, "system_servers", lambda: ["192.168.1.1"])
+        monkeypatch.setattr(mesh.lease, "dns_servers", lambda kernel, interface: ["10.53.53.53"])
+        return found
+
+    def look_up(self, daemon, *addresses, reason=""):
+        """Time passes until site-d is looked up again; the system's resolver answers. Returns the turns meanwhile."""
+        turns = []
+        for _ in range(1000):
+            for name in "bc":
+                daemon.mesh.hear(name)
+            actions = daemon.mesh.step(0.1)
+            turns += [actions.tries["key-d"]] if "key-d" in actions.tries else []
+            if any(state.plan.name == "d" for state in actions.lookups):
+                break
+        daemon.calls = []
+        daemon.on_answer(daemon.mesh.state("d"), "site.lab.test", list(addresses), reason)
+        return turns
+
+    def test_no_answer_of_the_system_has_them_asked_at_once(self, daemon, asked):
+        phone = daemon.mesh.state("phone")
+        phone.plan = phone.plan._replace(endpoint=None)  # it sleeps
+        self.look_up(daemon, reason="DNS is silent")
+        servers = [address for address, _ in asked[0][0]]
+        assert servers[0] == "192.168.1.1" and sorted(servers[1:3]) == [B, C] and servers[3:] == ["10.53.53.53"]
+        assert daemon.mesh.state("d").busy
+
+    def test_an_answer_has_its_turn_before_they_are_asked(self, daemon, asked):
+        self.look_up(daemon, "10.3.3.3")
+        assert asked == [] and not daemon.mesh.state("d").busy and daemon.calls == ["after"]
+        assert daemon.mesh.tries(1, name="d") == [(0, "10.3.3.3:22000")]
+
+    @pytest.mark.parametrize("portal", [["10.200.200.1"], ["10.200.200.%d" % number for number in range(1, 10)]])
+    @pytest.mark.parametrize("rotates", [False, True], ids=["the same", "ever others"])
+    def test_a_portal_in_the_underlay_keeps_nobody_from_being_asked(self, daemon, asked, portal, rotates):
+        """Neither what it says nor what the others say takes the other's place: all have their turns."""
+        turns = []
+        for number in range(7):
+            says = [address.replace(".200.200.", ".200.%d." % number) for address in portal] if rotates else portal
+            turns += self.look_up(daemon, *says)
+            assert len(asked) == number  # from the second time on
+            assert set(daemon.mesh.state("d").candidates) >= {address + ":22000" for address in says[:4]}
+            assert daemon.calls == ["after"]  # it does not wait for the others
+            if asked:
+                asked[-1][1]([found(*says, server="192.168.1.1"), empty(dns.TIMED_OUT), found("10.3.3.3", server=C)])
+                assert "10.3.3.3:22000" in daemon.mesh.state("d").candidates
+            assert not daemon.mesh.state("d").busy
+        assert turns.count("10.3.3.3:22000") >= 2 and any(turn.startswith("10.200.") for turn in turns)
+
+    def test_they_are_asked_anew_after_each_loss_only_when_the_systems_answer_was_in_vain(self, daemon, asked):
+        self.look_up(daemon, "10.3.3.3")
+        self.look_up(daemon, "10.3.3.3")
+        assert len(asked) == 1
+        asked[0][1]([found("10.4.4.4")])
+        daemon.mesh.bring_up("d", "10.3.3.3")
+        assert set(daemon.mesh.state("d").candidates) == {"10.3.3.3:22000"}
+        daemon.mesh.silence("d")
+        self.look_up(daemon, "10.3.3.3")
+        assert len(asked) == 1
+
+    def test_of_one_that_lives_by_now_nobody_is_asked(self, daemon, asked):
+        self.look_up(daemon, "10.3.3.3")
+        daemon.mesh.bring_up("d", "10.3.3.3")
+        daemon.mesh.state("d").lookups, daemon.mesh.state("d").busy = 7, True
+        daemon.on_answer(daemon.mesh.state("d"), "site.lab.test", ["10.3.3.3"], "")
+        assert asked == [] and not daemon.mesh.state("d").busy
+
+    @pytest.mark.parametrize(
+        "said", [empty(dns.STRIPPED), empty(dns.NXDOMAIN), found("203.0.113.9"), found("10.7.7.7")],
+        ids=["stripped", "nothing", "outside", "ourselves"],
+    )  # fmt: skip
+    def test_what_is_wrong_with_their_answers_is_no_reason_where_the_systems_was_good(self, daemon, asked, said):
+        self.look_up(daemon, "10.3.3.3")
+        self.look_up(daemon, "10.3.3.3")
+        asked[0][1]([said])
+        assert daemon.mesh.state("d").note == "" and set(daemon.mesh.state("d").candidates) == {"10.3.3.3:22000"}
+
+    def test_one_resolver_with_many_addresses_leaves_room_for_the_others(self, daemon, asked):
+        self.look_up(daemon, reason="DNS is silent")
+        many = found(*("10.66.6.%d" % number for number in range(1, 65)), server=B)
+        asked[0][1]([many, found("10.3.3.3", server=C), found("10.4.4.4", server="10.53.53.53")])
+        assert {"10.3.3.3:22000", "10.4.4.4:22000"} <= set(daemon.mesh.state("d").candidates)
+        assert len(daemon.mesh.state("d").candidates) == peers.REMEMBERED
 
 
 class TestAnswersOfDns:

@@ -54,7 +54,7 @@ class Mesh:
         self.now += seconds
         changes = self.peers.observe(self.device, self.now, WALL + self.now)
         for key in changes.lacking:
-            self.device.peers[key].keepalive = 25
+            self.device.peers[key].keepalive = self.peers.keepalive_of(key)
         return changes
 
     def step(self, seconds=0.0):
@@ -84,7 +84,7 @@ class Mesh:
         running = self.running(name)
         running.rx += 92
         running.endpoint = endpoint or running.endpoint
-        running.keepalive = 25
+        running.keepalive = self.peers.keepalive_of("key-" + name)
         if handshake:
             running.handshake = int(WALL + self.now)
 
@@ -174,6 +174,27 @@ def test_after_a_move_a_second_without_answer_is_death():
     assert mesh.observe(0.11).lost == ["key-b"] and mesh.state("c").alive
 
 
+@pytest.mark.parametrize("host", ["10.1.1.1", "nas.lab.test", None])
+def test_after_a_move_a_peer_that_is_no_site_has_the_time_that_wireguard_takes_to_answer(host):
+    """Its firewall may drop echo requests, and it does not speak as sites do."""
+    mesh = Mesh(plan("nas", host, external=True), plan("c"))
+    mesh.bring_up("nas")
+    mesh.bring_up("c", "10.2.2.2")
+    mesh.peers.moved(mesh.now)
+    asked = []
+    for number in range(102):
+        actions = mesh.step(0.1)
+        asked += [number] if "key-nas" in actions.echoes else []
+        assert mesh.state("nas").alive and "key-nas" not in actions.tries
+    assert not mesh.state("c").alive and len(asked) >= 3 and asked[0] < 3
+    mesh.hear("nas", handshake=False)
+    mesh.step(0.1)
+    assert mesh.state("nas").alive and mesh.state("nas").suspect is None
+    mesh.peers.moved(mesh.now)
+    mesh.observe(12)
+    assert not mesh.state("nas").alive
+
+
 def test_a_peer_in_doubt_has_to_prove_that_it_lives():
     mesh = Mesh(plan("b"), plan("c"))
     mesh.bring_up()
@@ -240,6 +261,18 @@ def test_roaming_is_noticed_and_keepalive_completed():
     assert (mesh.state().endpoint, mesh.state().source) == ("10.2.2.2:5555", "roamed")
     mesh.running().keepalive = 0
     assert mesh.observe(1).lacking == {"key-b": "10.2.2.2:5555"}
+
+
+def test_a_phone_that_was_given_a_keepalive_is_let_sleep_again():
+    """As programs before this one did after each move of the site; a NAS with an endpoint keeps its own."""
+    mesh = Mesh(plan("phone", None, external=True), plan("nas", external=True))
+    for name in ("phone", "nas"):
+        mesh.bring_up(name)
+        assert mesh.observe(1).lacking == {}
+    mesh.running("phone").keepalive, mesh.running("nas").keepalive = 25, 0
+    assert set(mesh.observe(1).lacking) == {"key-phone", "key-nas"}
+    assert (mesh.running("phone").keepalive, mesh.running("nas").keepalive) == (0, 25)
+    assert mesh.observe(1).lacking == {}
 
 
 def test_a_new_device_gets_what_worked_last():
@@ -570,10 +603,13 @@ events = st.lists(
         st.tuples(st.just("wait"), st.floats(0, 70, allow_nan=False)),
         st.tuples(st.just("hear"), st.sampled_from("bcd"), st.booleans()),
         st.tuples(st.just("roam"), st.sampled_from("bcd"), st.integers(1, 250)),
+        st.tuples(st.just("hand"), st.sampled_from("bcd"), st.sampled_from(["10.5.5.5:22000", "8.8.8.8:53", "10.7.7.7:22000", None])),
+        st.tuples(st.just("call"), st.sampled_from("bcd"), st.integers(1, 250)),
         st.tuples(st.just("told"), st.sampled_from([A, B, C, D, "1.2.3.4"]), st.sampled_from([A, B, C, D, "1.2.3.4"]),
                   st.sampled_from(["10.4.4.4:1", "11.4.4.4:22000", "8.8.8.8:53", "10.7.7.7:22000"]),
                   st.integers(0, 0xFFFFFFFF)),
         st.tuples(st.just("dns"), st.sampled_from("bcd"), st.lists(st.sampled_from(["10.3.3.3", "9.9.9.9"]), max_size=3)),
+        st.tuples(st.just("other dns"), st.sampled_from("bc"), st.lists(st.integers(1, 250), max_size=9)),
         st.tuples(st.just("moved")),
         st.tuples(st.just("new device")),
     ),
@@ -594,10 +630,17 @@ def test_whatever_happens(events, seed):
             mesh.hear(values[0], handshake=values[1])
         elif kind == "roam":
             mesh.hear(values[0], endpoint="10.9.9.%d:22000" % values[1])
+        elif kind == "hand":
+            mesh.running(values[0]).endpoint = values[1]
+        elif kind == "call":
+            mesh.hear(values[0], handshake=False, endpoint="10.9.9.%d:22000" % values[1])
         elif kind == "told":
             mesh.peers.told(values[0], [(values[1], values[2], values[3])], mesh.now)
         elif kind == "dns" and values[0] != "d":
             mesh.answer(*values[1], name=values[0])
+        elif kind == "other dns":
+            found = ["10.6.6.%d" % number for number in values[1]]
+            mesh.peers.answer(mesh.state(values[0]), found, "", mesh.now, others=True)
         elif kind == "moved":
             mesh.peers.moved(mesh.now)
         elif kind == "new device":
@@ -610,7 +653,8 @@ def test_whatever_happens(events, seed):
         for key, endpoint in actions.tries.items():
             assert mesh.peers._usable(endpoint) and not mesh.peers.states[key].alive
         for state in mesh.peers.states.values():
-            assert len(state.candidates) <= peers.REMEMBERED + 3 + 2 + 1
+            assert set(state.remembered + state.seeds) <= set(state.candidates)
+            assert len(state.candidates) <= peers.REMEMBERED * 2 + 3 + 2 + 1
             assert not (state.alive and state.reason) and all(parse(item) for item in state.remembered)
         due = mesh.peers.next_due(mesh.now)
         assert (due is None) == (len(alive) == 3 and not any(s.suspect for s in mesh.peers.states.values()))
@@ -637,6 +681,317 @@ def test_many_answers_of_a_resolver_do_not_keep_the_proven_endpoint_from_its_tur
             )
     assert turns[0] < 1 and turns[1] <= 20 and len(turns) >= 3
     assert len(mesh.state().candidates) <= 1 + peers.REMEMBERED
+
+
+def named(mesh):
+    mesh.step()
+    mesh.answer(TRUE.split(":")[0])
+
+
+def sown(mesh):
+    mesh.peers.update(mesh.cfg._replace(peers=[plan("b", seeds=[TRUE]), plan("c", None)]))
+
+
+def written(mesh):
+    mesh.peers.update(mesh.cfg._replace(peers=[plan("b", TRUE.split(":")[0]), plan("c", None)]))
+
+
+def told(mesh):
+    mesh.peers.told(C, [(B, TRUE, 0)], mesh.now)
+
+
+def called(mesh):
+    mesh.running().endpoint = TRUE
+
+
+def another_name(mesh):
+    mesh.peers.update(mesh.cfg._replace(peers=[plan("b", "other.lab.test"), plan("c", None)]))
+
+
+def no_name(mesh):
+    mesh.peers.update(mesh.cfg._replace(peers=[plan("b", None), plan("c", None)]))
+
+
+def lies(mesh):
+    """A member first says the truth, then something else: its word may take away what it gave, and no more."""
+    for endpoint in (TRUE, "10.66.6.6:22000", "10.66.6.7:22000"):
+        mesh.now += peers.TOLD_SECONDS + 1
+        mesh.hear("c")
+        mesh.peers.told(C, [(B, endpoint, 0)], mesh.now)
+
+
+def portal(mesh):
+    if mesh.state().plan.endpoint:
+        mesh.answer("10.200.200.1")
+
+
+def many(mesh):
+    for number in range(9 if mesh.state().plan.endpoint else 0):
+        mesh.answer(*("10.200.%d.%d" % (number, last) for last in range(1, 9)))
+
+
+TRUE = "10.1.1.1:22000"
+FOUND = {"its name": named, "a seed": sown, "its address in the plan": written, "a peer": told, "its own call": called}
+THREATS = {
+    "a portal or stale name": portal, "names without end": many, "a lie": lies, "another name": another_name,
+    "no name any more": no_name,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("threat", THREATS)
+@pytest.mark.parametrize("found", FOUND)
+@pytest.mark.parametrize("boot", [False, True], ids=["the same daemon", "after a boot"])
+def test_nothing_takes_away_what_was_proven(found, threat, boot):
+    """However it was found, and whatever others say since: it has its turn at once, and again."""
+    mesh = Mesh(plan("b"), plan("c", None))
+    mesh.bring_up("c", "10.2.2.2")
+    FOUND[found](mesh)
+    assert FOUND[found] is called or mesh.step().tries == {"key-b": TRUE}
+    mesh.hear()
+    mesh.observe(0.1)
+    assert mesh.state().alive and mesh.state().endpoint == TRUE
+    if boot:
+        again = Mesh(*mesh.cfg.peers)
+        again.peers.update(again.cfg._replace(peers=[state.plan for state in mesh.peers.states.values()]))
+        again.peers.remember(mesh.peers.to_remember())
+        mesh = again
+        mesh.bring_up("c", "10.2.2.2")
+    else:
+        mesh.silence()
+        mesh.step()
+    THREATS[threat](mesh)
+    turns, start = [], mesh.now
+    for _ in range(600):
+        mesh.hear("c")
+        actions = mesh.step(0.1)
+        if actions.tries.get("key-b") == TRUE:
+            turns.append(mesh.now - start)
+        if actions.lookups:
+            (many if THREATS[threat] is many else portal)(mesh)
+    assert turns and turns[0] < 20 and len(turns) >= 3, turns
+
+
+def test_what_was_proven_before_survives_a_stale_word_about_a_live_peer():
+    mesh = Mesh(plan("b", None), plan("c", None))
+    mesh.bring_up()
+    mesh.bring_up("c", "10.2.2.2")
+    mesh.hear(endpoint="10.1.1.9:22000")
+    mesh.observe(1)
+    mesh.peers.told(C, [(B, "10.1.1.1:22000", 0)], mesh.now)
+    mesh.hear()
+    mesh.step(0.3)
+    assert mesh.state().suspect is None
+    assert {item: each.source for item, each in mesh.state().candidates.items()} == {
+        "10.1.1.9:22000": "roamed",
+        "10.1.1.1:22000": "disk",
+    }
+
+
+@pytest.mark.parametrize("alive", [False, True], ids=["dead", "alive"])
+def test_a_word_of_a_peer_takes_no_seed_and_no_answer_of_dns_away(alive):
+    mesh = Mesh(plan("b", seeds=["10.8.8.8:22000"]), plan("c"))
+    mesh.bring_up("c", "10.2.2.2")
+    mesh.step()
+    mesh.answer("10.3.3.3")
+    if alive:
+        mesh.bring_up()
+    before = {item: each.source for item, each in mesh.state().candidates.items()}
+    for endpoint in ("10.8.8.8:22000", "10.3.3.3:22000", "10.66.6.6:22000"):
+        mesh.now += peers.TOLD_SECONDS + 1
+        assert mesh.peers.told(C, [(B, endpoint, 0)], mesh.now)
+        assert mesh.state().candidates[endpoint].source == "peer"
+        assert set(before) <= set(mesh.state().candidates)
+        if alive:
+            mesh.hear()
+            mesh.step(0.1)
+            assert {item: each.source for item, each in mesh.state().candidates.items()} == before
+    assert len(mesh.state().candidates) <= len(before) + 1
+
+
+def test_a_liar_does_not_take_away_what_another_peer_tells():
+    mesh = Mesh(plan("b", None), plan("c", None), plan("d", None))
+    for name, address in (("c", "10.2.2.2"), ("d", "10.4.4.4")):
+        mesh.bring_up(name, address)
+    for sender, endpoint in ((D, "10.1.1.1:22000"), (C, "10.1.1.1:22000"), (C, "10.66.6.6:22000")):
+        mesh.now += peers.TOLD_SECONDS + 1
+        assert mesh.peers.told(sender, [(B, endpoint, 0)], mesh.now)
+    assert set(mesh.state().candidates) == {"10.1.1.1:22000", "10.66.6.6:22000"}
+
+
+def test_of_what_was_proven_four_are_kept_the_last_first_and_a_seed_stays_a_seed():
+    mesh = Mesh(plan("b", None, seeds=["10.8.8.8:22000"]))
+    mesh.bring_up(address="10.8.8.8")
+    for number in range(1, 7):
+        assert mesh.state().candidates["10.8.8.8:22000"].source in ("roamed", "disk", "seed")
+        mesh.hear(endpoint="10.1.1.%d:22000" % number)
+        mesh.observe(1)
+    assert {item: each.source for item, each in mesh.state().candidates.items()} == {
+        "10.1.1.6:22000": "roamed",
+        "10.1.1.5:22000": "disk",
+        "10.1.1.4:22000": "disk",
+        "10.1.1.3:22000": "disk",
+        "10.8.8.8:22000": "seed",
+    }
+    mesh.silence()
+    tried = [endpoint for _, endpoint in mesh.tries(10)]
+    assert tried == ["10.1.1.%d:22000" % number for number in (6, 5, 4, 3)] + ["10.8.8.8:22000"]
+
+
+class TestAnEndpointThatTheDeviceHasNotFromHere:
+    """Set by hand, as docs/en/healing.md advises for a peer that nobody finds; or the dead peer calls."""
+
+    HAND = "10.9.9.9:22000"
+
+    @staticmethod
+    def lost(count=2, **options):
+        """A mesh in which b is dead and is looked for at `count` endpoints of old, for a minute."""
+        mesh = Mesh(plan("b", None, **options), chance=random.Random(1).uniform)
+        mesh.peers.remember({"key-b": ["10.1.1.%d:22000" % number for number in range(1, count + 1)]})
+        mesh.tries(60)
+        return mesh
+
+    @pytest.mark.parametrize("count", [0, 1, 2, 3, 4])
+    @pytest.mark.parametrize("minutes", [0, 10])
+    def test_what_somebody_sets_has_its_turn_at_once_and_again(self, count, minutes):
+        mesh = self.lost(count)
+        mesh.tries(60 * minutes, step=1)
+        mesh.running().endpoint = self.HAND
+        tries = mesh.tries(120)
+        turns = [when for when, endpoint in tries if endpoint == self.HAND]
+        assert turns[0] == 0 and len(turns) >= (2 if minutes else 5)
+        assert {endpoint for _, endpoint in tries} == {self.HAND} | set(mesh.state().remembered)
+        mesh.running().endpoint = self.HAND
+        mesh.hear()
+        mesh.step(0.1)
+        assert mesh.state().alive and mesh.state().source == "hand" and mesh.state().heal is None
+        assert mesh.state().remembered[0] == self.HAND
+
+    def test_the_next_one_takes_its_place(self):
+        mesh = self.lost()
+        for number in range(1, 9):
+            mesh.running().endpoint = "10.9.9.%d:22000" % number
+            assert mesh.step(0.1).tries == {"key-b": "10.9.9.%d:22000" % number}
+        assert set(mesh.state().candidates) == set(mesh.state().remembered) | {"10.9.9.8:22000"}
+
+    def test_one_that_is_known_and_waits_has_its_turn_too(self):
+        mesh = self.lost(4)
+        mesh.tries(600, step=1)
+        for endpoint in ("10.1.1.3:22000", "10.1.1.1:22000"):
+            mesh.running().endpoint = endpoint
+            assert mesh.step(0.1).tries == {"key-b": endpoint}
+
+    @pytest.mark.parametrize("endpoint", ["203.0.113.9:22000", "192.168.11.2:22000", "10.7.7.7:22000"])
+    def test_what_is_not_of_the_underlay_or_is_this_site_is_not_tried(self, endpoint):
+        mesh = self.lost()
+        mesh.running().endpoint = endpoint
+        assert endpoint not in [tried for _, tried in mesh.tries(60)]
+
+    def test_a_script_that_sets_a_wrong_one_all_the_time_leaves_the_others_their_turns(self):
+        mesh, tried = self.lost(), []
+        for _ in range(600):
+            mesh.running().endpoint = self.HAND
+            tried += mesh.step(0.1).tries.values()
+        assert tried.count("10.1.1.1:22000") >= 4 and tried.count("10.1.1.2:22000") >= 4 and tried.count(self.HAND) >= 4
+
+    def test_one_that_was_set_while_the_daemon_was_away(self):
+        mesh = Mesh(plan("b", None))
+        mesh.peers.restore({"key-b": {"endpoint": "10.5.5.5:22000", "source": "peer", "alive": False}})
+        mesh.peers.remember({"key-b": ["10.1.1.1:22000"]})
+        mesh.running().endpoint = self.HAND
+        assert self.HAND in [endpoint for _, endpoint in mesh.tries(3)]
+        again = Mesh(plan("b", None))  # and one that the last daemon tried is nobody's word any more
+        again.peers.restore({"key-b": {"endpoint": "10.5.5.5:22000", "source": "peer", "alive": False}})
+        again.running().endpoint = "10.5.5.5:22000"
+        assert again.tries(60) == []
+
+    def test_a_wrong_one_of_a_live_peer_is_no_proof_and_nobodys_news(self):
+        mesh = Mesh(plan("b", None), plan("c", None))
+        mesh.bring_up()
+        mesh.bring_up("c", "10.2.2.2")
+        mesh.running().endpoint = self.HAND
+        assert mesh.observe(1).moved == [] and mesh.state().alive
+        assert mesh.state().remembered == ["10.1.1.1:22000"]
+        assert mesh.peers.heard(["key-b"], mesh.now) == []
+        mesh.hear(endpoint="10.1.1.1:22000")  # WireGuard hears it where it is
+        assert mesh.observe(1).moved == [] and mesh.peers.heard(["key-b"], mesh.now) == [(B, "10.1.1.1:22000", 0)]
+        mesh.running().endpoint = self.HAND
+        mesh.silence()
+        assert [endpoint for _, endpoint in mesh.tries(4)] == [self.HAND, "10.1.1.1:22000"]
+
+    def test_a_right_one_of_a_live_peer_is_proven_once_it_is_heard_there(self):
+        mesh = Mesh(plan("b", None))
+        mesh.bring_up()
+        mesh.running().endpoint = self.HAND
+        mesh.observe(1)
+        mesh.hear()
+        assert mesh.observe(1).moved == ["key-b"]
+        assert mesh.state().remembered == [self.HAND, "10.1.1.1:22000"] and mesh.state().source == "hand"
+
+    def test_a_call_whose_answer_was_lost_is_answered_where_it_came_from(self):
+        mesh = self.lost()
+        mesh.hear(handshake=False, endpoint="10.4.4.4:22000")
+        when, tried = mesh.tries(5)[0]
+        assert 0.9 < when < 1.2 and tried == "10.4.4.4:22000"  # in that second it might have come to something
+        assert mesh.state().candidates[tried].source == "roamed" and tried not in mesh.state().remembered
+
+    def test_calls_that_are_played_again_from_everywhere_leave_the_others_their_turns(self):
+        mesh, tried, most = self.lost(), [], 0
+        for number in range(1200):
+            mesh.hear(handshake=False, endpoint="10.66.%d.%d:22000" % (number // 250, number % 250))
+            tried += mesh.step(0.1).tries.values()
+            most = max(most, len(mesh.state().candidates))
+        assert tried.count("10.1.1.1:22000") >= 6 and tried.count("10.1.1.2:22000") >= 6 and most == 3
+
+
+@pytest.mark.parametrize("proven", [0, 1, 2, 3, 4])
+def test_every_candidate_has_its_turns_for_as_long_as_a_peer_is_dead(proven):
+    mesh = Mesh(plan("b", seeds=["10.8.8.8:22000"]), plan("c"), chance=random.Random(1).uniform)
+    mesh.peers.remember({"key-b": ["10.1.1.%d:22000" % number for number in range(proven)]})
+    mesh.answer("10.3.3.3")
+    mesh.peers.told(C, [(B, "10.4.4.4:22000", 0)], mesh.now)
+    mesh.state().busy = True
+    turns = {endpoint: [] for endpoint in mesh.state().candidates}
+    for when, endpoint in mesh.tries(3600, step=0.5):
+        turns[endpoint].append(when)
+    assert len(turns) == proven + 3
+    for times in turns.values():
+        gaps = [later - earlier for earlier, later in zip(times, times[1:])]
+        assert max(gaps) < 3 * peers.LAST_PAUSE and times[-1] > 3600 - 3 * peers.LAST_PAUSE, turns
+
+
+def test_ever_new_addresses_of_a_name_do_not_keep_a_seed_from_its_first_turn():
+    mesh = Mesh(plan("b", seeds=["10.8.8.8:22000"]), chance=random.Random(1).uniform)
+    mesh.answer("10.66.66.66")
+    turns = []
+    for number in range(600):
+        actions = mesh.step(0.1)
+        if actions.lookups:
+            mesh.answer(*("10.66.%d.%d" % (mesh.now % 250, last) for last in range(1, 9)))
+        turns += [number / 10] if "10.8.8.8:22000" in actions.tries.values() else []
+    assert turns[0] < 20 and len(turns) >= 4, turns
+
+
+@pytest.mark.parametrize("word", [False, True], ids=["by its resolver", "and by its word"])
+def test_a_member_whose_resolver_names_ever_new_addresses_costs_turns_and_not_the_link(word):
+    """The system's resolver is right, but the peer is not there yet. It has to be called again and again."""
+    mesh = Mesh(plan("b"), plan("c"), chance=random.Random(1).uniform)
+    mesh.bring_up("c", "10.2.2.2")
+    turns, number = [], 0
+    for _ in range(1200):
+        mesh.hear("c")
+        actions = mesh.step(0.1)
+        if actions.lookups:
+            mesh.answer("10.3.3.3")
+            number += 1
+            mesh.peers.answer(
+                mesh.state(), ["10.66.%d.%d" % (number, last) for last in range(1, 9)], "", mesh.now, others=True
+            )
+        if word:
+            mesh.peers.told(C, [(B, "10.67.%d.%d:22000" % (mesh.now // 250, mesh.now % 250), 0)], mesh.now)
+        turns += [round(mesh.now, 1)] if actions.tries.get("key-b") == "10.3.3.3:22000" else []
+    gaps = [later - earlier for earlier, later in zip(turns, turns[1:])]
+    assert max(gaps) < 10, gaps
+    assert len(mesh.state().candidates) < 10 and len(mesh.state().sources) < 10  # nothing of it is kept for good
 
 
 @pytest.mark.parametrize("keepalive", [25, 60, 100, 150, 300])

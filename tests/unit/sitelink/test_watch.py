@@ -41,6 +41,15 @@ class TestHealth:
         assert health.change(FAULT, 0) and not health.change(FAULT, 5000)
         assert health.change(WORSE, 6000) and not health.change(WORSE, 9000) and health.change(FAULT, 9001)
 
+    @pytest.mark.parametrize(
+        "told, seen, news",
+        [(FAULT, OK, True), (FAULT, WORSE, True), (WORSE, FAULT, True), (OK, FAULT, True), (FAULT, FAULT, False), (OK, OK, False)],
+        ids=["healed", "worse", "better", "new", "the same", "well"],
+    )  # fmt: skip
+    def test_a_daemon_that_starts_anew_tells_what_is_not_as_it_was_told(self, told, seen, news):
+        health = watch.Health(60, 600, told)
+        assert [health.change(seen, now) for now in (5, 30, 64, 65, 80, 1000)] == [False] * 3 + [news] + [False] * 2
+
 
 class Loop:
     class notifier:
@@ -71,6 +80,77 @@ def test_the_command_is_told_in_the_language_asked_for(directories, hook):
     assert not os.path.exists(told)  # nothing changed
     with open(settings["textfile"]) as file:
         assert 'sitelink_faults{layer="gateway"} 1' in file.read()
+
+
+class TestWhatWasToldIsKept:
+    """The daemon starts anew: with a run of the playbook that mends a fault, or after a reboot."""
+
+    @pytest.fixture
+    def site(self, hook, monkeypatch):
+        """Starts a daemon at a site with these faults; gives what its command is told, "" for nothing."""
+        told, settings = hook
+
+        def start(faults, **changes):
+            report = dict(status.collect(), faults=[
+                {"layer": layer, "subject": subject, "message": "m", "site": "s"} for layer, subject in sorted(faults)
+            ])  # fmt: skip
+            monkeypatch.setattr(status, "collect", lambda: report)
+            monkeypatch.setattr(watch.doctor, "examine", lambda: (report, []))
+            if os.path.exists(told):
+                os.unlink(told)
+            watch.Daemon(dict(settings, **changes), Loop())
+            if not os.path.exists(told):
+                return ""
+            with open(told) as file:
+                return file.read().partition("SITELINK_HEALTH=")[2].split()[0]
+
+        return start
+
+    def test_all_is_well_again(self, site):
+        assert [site(FAULT), site(OK), site(OK)] == ["fault", "ok", ""]
+
+    def test_a_fault_is_told_once_and_a_new_one_at_any_time(self, site):
+        assert [site(FAULT), site(FAULT), site(WORSE), site(WORSE), site(FAULT)] == ["fault", "", "fault", "", "fault"]
+        assert [site(OK), site(FAULT)] == ["ok", "fault"]
+
+    def test_where_nothing_was_told_nothing_is_taken_back(self, site):
+        assert [site(OK), site(OK)] == ["", ""]
+
+    @pytest.mark.parametrize("command", [["/no/such/program"], ["/bin/false"]])
+    def test_what_the_command_did_not_take_was_not_told(self, site, command):
+        assert [site(FAULT, command=command), site(OK, command=command)] == ["", ""]
+        assert site(FAULT) == "fault"
+        assert [site(OK, command=command), site(OK)] == ["", "ok"]
+
+    def test_another_command_knows_nothing_of_it(self, site, hook):
+        _, settings = hook
+        other = settings["command"] + ["x"]
+        assert site(FAULT) == "fault"
+        assert site(OK, command=other) == ""
+        assert [site(FAULT, command=other), site(FAULT, command=other)] == ["fault", ""]
+
+    def test_without_a_command_nothing_is_kept(self, site):
+        site(FAULT, command=[])
+        assert not os.path.exists(os.path.join(config.LIB, "watch.json"))
+
+    @pytest.mark.parametrize("spoil", [
+        "", "{", "[]", "null", "\x00", '{"command": 5}', "{}", '{"command": "DIGEST"}', '{"command": "DIGEST", "faults": 5}',
+        '{"command": "DIGEST", "faults": {"peer": "site-b"}}', '{"command": "DIGEST", "faults": ["peer", 5, null, [], ["peer"]]}',
+        '{"command": "DIGEST", "faults": [[["peer"], "site-b"], [5, null], {"a": 1}, ["a", "b", "c"]]}',
+    ])  # fmt: skip
+    def test_a_damaged_file_is_as_none(self, site, spoil):
+        assert site(FAULT) == "fault"
+        path = os.path.join(config.LIB, "watch.json")
+        with open(path) as file:
+            digest = json.load(file)["command"]
+        with open(path, "w") as file:
+            file.write(spoil.replace("DIGEST", digest))
+        assert [site(OK), site(FAULT), site(OK)] == ["", "fault", "ok"]
+
+    def test_a_full_disk_ends_no_daemon(self, site, monkeypatch, capsys):
+        put(os.path.join(config.LIB, "file"), "x")
+        monkeypatch.setattr(config, "LIB", os.path.join(config.LIB, "file"))
+        assert site(FAULT) == "fault" and "watch.json cannot be written" in capsys.readouterr().err
 
 
 def test_a_command_that_fails_stops_nothing(directories, hook, capsys):

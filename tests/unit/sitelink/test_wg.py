@@ -135,7 +135,7 @@ def test_keys_do_not_pass_through_arguments_or_messages(tmp_path, monkeypatch):
 
 def test_many_endpoints_go_in_few_commands(tmp_path, monkeypatch):
     fake_wg(tmp_path, monkeypatch, 'echo "$@" >> %s/argv\n' % tmp_path)
-    wg.set_endpoints("wg0", {key(number): "10.0.0.1:22000" for number in range(250)}, 25)
+    wg.set_endpoints("wg0", {key(number): ("10.0.0.1:22000", 25) for number in range(250)})
     lines = (tmp_path / "argv").read_text().splitlines()
     assert len(lines) == 3
     assert sum(line.count(" endpoint 10.0.0.1:22000 persistent-keepalive 25") for line in lines) == 250

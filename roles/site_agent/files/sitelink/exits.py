@@ -22,6 +22,7 @@ THROUGH_AFTER = 0.3  # before the first round through an exit: WireGuard has to 
 BAD_ROUNDS = 3  # in a row, until the broadband or an exit is taken for dead
 FAILED_SECONDS = 60  # that an exit which failed comes after all others
 LAST_TURN = 8  # times BAD_ROUNDS at most that an exit has, where all have failed and take turns
+RETRY_SECONDS = 1  # after the kernel refused something
 GRACE_SECONDS = 10  # without any exit, before the own broadband is tried again; wg-quick may be at work
 
 
@@ -154,7 +155,7 @@ class Exits:
         self.failed, self.bad, self.turns, self.last_exit = {}, 0, 0, clock()
         self.alive = None  # not known yet
         self.own = self.through = None  # Rounds by the own broadband and through the exit
-        self.errors = []
+        self.errors, self.retry = [], None
 
     @property
     def address(self):
@@ -288,7 +289,9 @@ class Exits:
         except OSError as error:
             self.errors = ["the kernel refused a route or rule to the exit: %s" % error.strerror]
             log.log(log.WARNING, self.errors[0])
-            self.loop.after(1, self.changed)
+            if self.retry is not None:  # one for all that was refused
+                self.retry.cancel()
+            self.retry = self.loop.after(RETRY_SECONDS, self.changed)
 
     def tell_names(self, index):
         """Let `sitelink names` know who is to be asked. index: of wg0 while the internet is reached through it."""

@@ -7,13 +7,14 @@ peer at a time, each together with its keepalive (which without an endpoint woul
 5 s). Stopping the daemon touches no tunnel.
 """
 
+import itertools
 import random
 import signal
 import time
 
 from . import config, dns, exits, handover, icmp, lease, loaded, log, netlink, overlay, state, tell, wg
 from .loop import Loop
-from .peers import Peers
+from .peers import Peers, roams
 from .resolve import Questions, Resolver
 from .revive import Revive
 
@@ -503,23 +504,30 @@ class Daemon:
         return self.peers.states.get(peer.plan.public_key) is not peer or endpoint is None or endpoint[0] != host
 
     def on_answer(self, peer, host, addresses, reason):
-        """What the system's resolver says; if that is of no use, other resolvers are asked directly."""
-        if self.lost_interest(peer, host) or self.peers.answer(peer, addresses, reason, time.monotonic()):
-            peer.busy = False
-            self.after_answer()
-            return
-        overlay_dns = [self.peers.states[key].plan.address for key in self.peers.live()]
+        """What the system's resolver says. If that is of no use, or of none so far, other resolvers are asked directly: a portal
+        answers every name, perhaps with an address that could be one of the underlay."""
+        wanted = not self.lost_interest(peer, host)
+        useful = wanted and self.peers.answer(peer, addresses, reason, time.monotonic())
+        if useful or not wanted:
+            self.after_answer()  # its turn does not wait for the others
+            if not wanted or peer.alive or peer.lookups < 2:
+                peer.busy = False
+                return
+        live = [self.peers.states[key].plan for key in self.peers.live()]
+        overlay_dns = [plan.address for plan in live if not roams(plan)]
         overlay_dns = random.sample(overlay_dns, min(RESOLVERS, len(overlay_dns)))
         underlay = {"interface": self.cfg.underlay_interface, "mark": self.cfg.fwmark}
         servers = [(address, {}) for address in dns.system_servers()]
         servers += [(address, {"interface": self.cfg.interface}) for address in overlay_dns]
         servers += [(address, underlay) for address in lease.dns_servers(self.kernel, self.cfg.underlay_interface)]
-        Questions(self.loop, host, servers, lambda answers: self.on_answers(peer, host, answers))
+        Questions(self.loop, host, servers, lambda answers: self.on_answers(peer, host, answers, useful))
 
-    def on_answers(self, peer, host, answers):
+    def on_answers(self, peer, host, answers, useful=False):
+        """What other resolvers say, each its first address before the second one of any; useful: so was what the system's said."""
         peer.busy = False
         if not self.lost_interest(peer, host):
-            addresses = [item for answer in answers if answer.outcome == dns.FOUND for item in answer.records]
+            rows = itertools.zip_longest(*[answer.records for answer in answers if answer.outcome == dns.FOUND])
+            addresses = [address for row in rows for address in row if address is not None]
             stripped = [answer.server[0] for answer in answers if answer.outcome == dns.STRIPPED]
             reason = peer.note
             if stripped:
@@ -527,7 +535,9 @@ class Daemon:
                     "the resolver %s takes private addresses out of its answers (DNS rebind protection); allow them for %s "
                     "there" % (stripped[0], host)
                 )
-            self.peers.answer(peer, list(dict.fromkeys(addresses)), reason, time.monotonic())
+            self.peers.answer(peer, list(dict.fromkeys(addresses)), reason, time.monotonic(), others=True)
+            if useful:
+                peer.note = ""
         self.after_answer()
 
     def after_answer(self):
@@ -543,7 +553,8 @@ class Daemon:
         if not endpoints:
             return
         try:
-            wg.set_endpoints(self.cfg.interface, endpoints, self.cfg.keepalive)
+            both = {key: (endpoint, self.peers.keepalive_of(key)) for key, endpoint in endpoints.items()}
+            wg.set_endpoints(self.cfg.interface, both)
         except wg.WgError as error:  # the interface is going away; its return brings everything back
             log.log(log.WARNING, str(error))
 

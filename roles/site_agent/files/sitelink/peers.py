@@ -39,40 +39,53 @@ NEWS_SECONDS = 120  # an endpoint that changed less than this ago is news to a p
 JITTER = 0.25  # of intervals, so that sites do not act in step after a power cut
 REMEMBERED = 4  # endpoints per peer on disk
 
-# The order of sources: what a live peer hears now, what worked last, what others wrote down.
-RANK = {"peer": 0, "roamed": 1, "disk": 2, "dns": 3, "seed": 4}
+# The order of sources: what somebody set on the running device, what a live peer hears now, what worked last, what others wrote down.
+RANK = {"hand": 0, "peer": 1, "roamed": 2, "disk": 3, "dns": 4, "seed": 5}
 
 
 class Candidate:
-    """An endpoint at which a peer may be; tried_at: monotonic seconds of its last turn, None before the first."""
+    """An endpoint at which a peer may be; tried_at: monotonic seconds of its last turn, None before the first, for which it
+    waits since waits_at."""
 
-    __slots__ = ("source", "tried_at")
+    __slots__ = ("source", "tried_at", "waits_at")
 
-    def __init__(self, source):
-        self.source, self.tried_at = source, None
+    def __init__(self):
+        self.source = self.tried_at = self.waits_at = None
+
+    def begin(self):
+        """The search begins anew."""
+        self.tried_at = self.waits_at = None
 
 
 class PeerState:
-    """One peer. endpoint: "ip:port" or None; source: where it came from (a key of RANK) or "none"; remembered: endpoints
-    that worked, the last one first; since: when it came to be alive or dead; heal: (seconds, source) of the last heal
-    or None. Times are of the monotonic clock, None for never."""
+    """One peer. endpoint: "ip:port" or None; source: where it came from (a key of RANK) or "none"; since: when it came to
+    be alive or dead; heal: (seconds, source) of the last heal or None. Times are of the monotonic clock, None for never.
+
+    What each source names stands apart, and the candidates are all of it: seen (on the device), told, remembered (endpoints
+    that worked, the last one first), resolved, elsewhere, seeds.
+    """
 
     __slots__ = (
         "plan", "present", "endpoint", "source", "alive", "rx", "rx_at", "handshake", "handshake_at", "remembered",
         "sources", "since", "changed_at", "suspect", "lost_at", "heal", "candidates", "told", "tries", "passes",
         "eager_until", "next_try", "next_lookup", "next_question", "questions", "busy", "note", "restored",
+        "kept", "seen", "resolved", "elsewhere", "seeds", "lookups", "was_new",
     )  # fmt: skip
 
     def __init__(self, plan):
         self.plan = plan
         self.alive = False
         self.remembered = []
+        self.kept = None  # the one of them at which this daemon heard the peer last
+        self.seen = None  # (endpoint, "hand" or "roamed", when): the device had it, but not from here, and it proved nothing
+        self.seeds = []  # endpoints that the inventory names
+        self.resolved, self.elsewhere = [], []  # that the system's resolver names, and that others do
         self.sources = {}  # of endpoints that worked, for a daemon or device that starts anew
         self.since = self.changed_at = self.lost_at = self.heal = None
         self.restored = False  # since is what the last daemon of this boot had, and this one has not looked yet
         self.busy = False  # a lookup is under way
         self.note = ""  # what the last attempt to find an endpoint had to say
-        self.told = {}  # {who told: (endpoint, when)}
+        self.told = {}  # {who told: (endpoint or None, when)}
         self.candidates = {}
         self.forget()
 
@@ -85,16 +98,42 @@ class PeerState:
         self.suspect = None  # [reason, since, patience, next echo]
         self.endpoint, self.source = None, "none"
         self.rx = self.rx_at = self.handshake = self.handshake_at = None
-        self.tries = self.passes = self.questions = 0
+        self.tries = self.passes = self.questions = self.lookups = 0
+        self.was_new = False  # the last turn was one of an endpoint that nobody had tried
         self.next_try = self.next_lookup = self.next_question = 0.0
         self.eager_until = None  # from the next opportunity on
         for candidate in self.candidates.values():
-            candidate.tried_at = None
+            candidate.begin()
 
-    def drop(self, *sources):
-        """Forget the candidates of these sources."""
-        for endpoint in [item for item, each in self.candidates.items() if each.source in sources]:
-            del self.candidates[endpoint]
+    def renew(self):
+        """Bring the candidates to what the sources name. Returns whether there is a new one.
+
+        A candidate is there for as long as one of them names it, with the rank of the best that does: what one source says
+        takes away nothing that another knows, least of all what was proven.
+        """
+        named, seen = {}, {"hand": [], "roamed": [endpoint for endpoint in self.remembered if endpoint == self.kept]}
+        if self.seen is not None:
+            seen[self.seen[1]].append(self.seen[0])
+        for source, endpoints in (
+            ("hand", seen["hand"]),
+            ("peer", [endpoint for endpoint, _ in self.told.values() if endpoint]),
+            ("roamed", seen["roamed"]),
+            ("disk", self.remembered),
+            ("dns", self.resolved + self.elsewhere),
+            ("seed", self.seeds),
+        ):
+            for endpoint in endpoints:
+                named.setdefault(endpoint, source)
+        before, self.candidates = self.candidates, {}
+        for endpoint, source in named.items():
+            candidate = self.candidates[endpoint] = before.get(endpoint) or Candidate()
+            candidate.source = source
+        return any(endpoint not in before for endpoint in named)
+
+    def forget_words(self):
+        """What peers told of it was wrong. Who told what, and when, still limits how often he is heeded."""
+        self.told = {sender: (None, when) for sender, (_, when) in self.told.items()}
+        self.renew()
 
     @property
     def reason(self):
@@ -150,14 +189,15 @@ class Peers:
                 state = PeerState(plan)
             elif (state.plan.endpoint, state.plan.seeds) != (plan.endpoint, plan.seeds):
                 state.next_try = state.next_lookup = 0.0
-                state.drop("dns", "seed")
+                state.resolved, state.elsewhere = [], []
             state.plan = plan
             self.states[plan.public_key] = state
-            for endpoint in plan.seeds + _literal(plan):
-                if self._usable(endpoint, plan):
-                    state.candidates.setdefault(endpoint, Candidate("seed"))
-                else:
+            written = plan.seeds + _literal(plan)
+            state.seeds = [endpoint for endpoint in written if self._usable(endpoint, plan)]
+            for endpoint in written:
+                if endpoint not in state.seeds:
                     state.note = self._refusal(plan.name, [_host(endpoint)])
+            state.renew()
         # who may tell of others
         self.by_address = {state.plan.address: key for key, state in self.states.items() if not state.plan.external}
 
@@ -193,7 +233,7 @@ class Peers:
             for endpoint in endpoints[:REMEMBERED]:
                 if parse_endpoint(endpoint) and self._usable(endpoint, state.plan) and endpoint not in state.remembered:
                     state.remembered.append(endpoint)
-                    state.candidates[endpoint] = Candidate("disk")
+            state.renew()
 
     def to_remember(self):
         return {
@@ -235,7 +275,7 @@ class Peers:
                 state.present = False
             else:
                 self._observe(state, running, now, wall)
-                if state.endpoint and running.keepalive != self.keepalive and not _roams(state.plan):
+                if state.endpoint and running.keepalive != self.keepalive_of(key):
                     changes.lacking[key] = state.endpoint
             if state.since is None or (was_alive != state.alive and not first):
                 state.since = now
@@ -245,12 +285,33 @@ class Peers:
             if state.alive and not was_alive:
                 self._welcome(state, now)
                 changes.came.append(key)
-            elif state.alive and before != state.endpoint:
+            elif state.alive and state.endpoint != state.kept and state.rx_at == now:
                 changes.moved.append(key)
-            if state.alive and (before != state.endpoint or not was_alive):
-                state.changed_at = now
-                self._keep(state)
+            elif running is not None and before != state.endpoint:
+                self._see(state, before, now)
+                continue
+            else:
+                continue
+            state.changed_at = now
+            self._keep(state)
         return changes
+
+    def _see(self, state, before, now):
+        """The device has another endpoint for a peer, and nobody gave it one here: somebody set it by hand, or the peer calls and
+        our answer has not arrived. It has the next turn; a call has a second to come to something."""
+        endpoint, source = state.endpoint, "roamed" if state.rx_at == now else "hand"
+        if endpoint is None or not self._usable(endpoint, state.plan):
+            return
+        if before is None and (endpoint in state.candidates or endpoint in state.sources):
+            return  # this daemon has just begun to look, and the last one had set it
+        again = state.seen is not None and now - state.seen[2] < TOLD_SECONDS
+        if again and (source != "hand" or endpoint == state.seen[0]):
+            return  # old calls of it can be played again from anywhere, and somebody's script may set the same one all the time
+        state.seen, state.source = (endpoint, source, now), source
+        if endpoint in state.candidates:
+            state.candidates[endpoint].begin()
+        self._renew(state, now)
+        state.next_try = now if source == "hand" else now + FIRST_TRY_SECONDS
 
     def _observe(self, state, running, now, wall):
         if state.rx is None or running.rx < state.rx:  # seen for the first time, or the device is a new one
@@ -267,7 +328,7 @@ class Peers:
                 state.rx_at = now
                 if state.suspect is not None:
                     state.suspect = None
-                    state.drop("peer")
+                    state.forget_words()
         state.rx, state.handshake, state.restored = running.rx, running.handshake, False
         if running.endpoint != state.endpoint:
             state.source = state.sources.get(running.endpoint, "roamed") if running.endpoint else "none"
@@ -299,13 +360,13 @@ class Peers:
 
     def _search(self, state, now):
         """Look for a dead peer from the beginning, and eagerly."""
-        state.tries = state.passes = state.questions = 0
+        state.tries = state.passes = state.questions = state.lookups = 0
         state.eager_until = now + EAGER_SECONDS
         state.next_try = state.next_lookup = state.next_question = now
         if state.plan.public_key < self.own_key:
             state.next_try += STAGGER_SECONDS
         for candidate in state.candidates.values():
-            candidate.tried_at = None
+            candidate.begin()
 
     def _welcome(self, state, now):
         if state.lost_at is not None:
@@ -316,15 +377,15 @@ class Peers:
 
     def _keep(self, state):
         """Only ever called for a peer that was heard, authenticated, at its endpoint."""
-        endpoint = state.endpoint
+        endpoint = state.kept = state.endpoint
+        state.seen = None
         if not self._usable(endpoint, state.plan):
             return
         state.sources = {endpoint: state.source}
         state.remembered = ([endpoint] + [item for item in state.remembered if item != endpoint])[:REMEMBERED]
-        state.drop("peer", "roamed", "disk")
-        for item in reversed(state.remembered):
-            state.candidates.setdefault(item, Candidate("disk" if item != endpoint else "roamed"))
         state.told.clear()
+        state.elsewhere = []
+        state.renew()
 
     def exchanged(self, keys, now):
         """These peers, or this site, took a new key into use: the live ones get some time to prove that they live."""
@@ -336,12 +397,17 @@ class Peers:
                 state.suspect = None
                 self._suspect(state, now, now, HANDOVER_PATIENCE)
 
+    def keepalive_of(self, key):
+        """The seconds that a peer's keepalive is to have, 0 for none: a phone shall sleep, whatever this site does."""
+        return 0 if roams(self.states[key].plan) else self.keepalive
+
     def moved(self, now):
-        """The own address changed, or the way is open again: whoever lives is to prove it, the dead are looked for."""
+        """The own address changed, or the way is open again: whoever lives is to prove it, the dead are looked for. A peer that is
+        no site may drop echo requests, and does not speak as sites do: only WireGuard itself answers for it, after 10 s."""
         for state in self.states.values():
             if state.alive:
                 state.suspect = None
-                self._suspect(state, now, now, MOVED_PATIENCE)
+                self._suspect(state, now, now, QUIET_PATIENCE if state.plan.external else MOVED_PATIENCE)
                 state.suspect[3] = now + MOVED_PATIENCE / ECHOES  # the announcement is the first echo request
             else:
                 self._search(state, now)
@@ -369,46 +435,35 @@ class Peers:
             if endpoint == state.endpoint and state.alive:
                 continue
             last = state.told.get(sender)
-            if last is not None and now - last[1] < TOLD_SECONDS:
+            if last is not None and (last[0] == endpoint or now - last[1] < TOLD_SECONDS):
                 continue
-            if last is not None and last[0] == endpoint and endpoint in state.candidates:
-                continue
-            if last is not None:  # one candidate per peer that tells, so that a liar gets one turn of many
-                old = state.candidates.get(last[0])
-                if old is not None and old.source == "peer":
-                    del state.candidates[last[0]]
-            state.told[sender] = (endpoint, now)
+            state.told[sender] = (endpoint, now)  # one candidate per peer that tells, so that a liar gets one turn of many
             due = True
             if state.alive:
                 self._suspect(state, now, now, MOVED_PATIENCE)
-            self._offer(state, endpoint, "peer", now)
+            self._renew(state, now)
         return due
 
-    def _offer(self, state, endpoint, source, now):
-        """A new candidate is the next to be tried; a known one, told anew, only changes its rank."""
-        known = state.candidates.get(endpoint)
-        if known is not None:
-            if RANK[source] < RANK[known.source]:
-                known.source = source
-            return
+    @staticmethod
+    def _renew(state, now):
+        """A source has something else to say. A new candidate is the next to be tried; a known one only changes its rank."""
         begun = [each.tried_at for each in state.candidates.values() if each.tried_at is not None]
-        state.candidates[endpoint] = Candidate(source)
-        if not state.alive:
+        if state.renew() and not state.alive:
             soonest = max(begun) + FIRST_TRY_SECONDS if begun else now
             state.next_try = min(state.next_try, max(now, soonest))
 
-    def answer(self, state, addresses, reason, now):
-        """The answer of DNS. Returns whether it holds an address of the underlay; else `reason` or a better one is noted."""
+    def answer(self, state, addresses, reason, now, others=False):
+        """The answer of DNS: of the system's resolver, or of others. Returns whether it holds an address of the underlay; else
+        `reason` or a better one is noted. It takes the place of the last one of the same, and of nothing else."""
         host, port = state.plan.endpoint
         valid = [item for item in addresses if self._usable("%s:%d" % (item, port), state.plan)][:REMEMBERED]
-        fresh = ["%s:%d" % (item, port) for item in valid]
-        for endpoint in [item for item, each in state.candidates.items() if each.source == "dns"]:
-            if fresh and endpoint not in fresh:
-                del state.candidates[endpoint]
-        for endpoint in fresh:
-            self._offer(state, endpoint, "dns", now)
         if valid:
-            state.note = ""
+            state.note, fresh = "", ["%s:%d" % (item, port) for item in valid]
+            if others:
+                state.elsewhere = fresh
+            else:
+                state.resolved = fresh
+            self._renew(state, now)
         else:
             state.note = self._refusal(host, addresses) if addresses else reason
         return bool(valid)
@@ -446,6 +501,7 @@ class Peers:
                 interval = max(self._pause(state, LOOKUP_SECONDS, now), dead / LOOKUPS_PER_SECOND)
                 state.next_lookup = now + self._jitter(interval)
                 state.busy = True
+                state.lookups += 1
                 actions.lookups.append(state)
             if some_live and not state.plan.external and now >= state.next_question:
                 state.next_question = now + min(LAST_QUESTION, FIRST_QUESTION * 2 ** min(state.questions, 10))
@@ -457,33 +513,42 @@ class Peers:
 
     def _try(self, state, key, actions, now):
         usable = {item: each for item, each in state.candidates.items() if self._usable(item, state.plan)}
-        if not usable or _roams(state.plan):
+        if not usable or roams(state.plan):
             state.next_try = now + PAUSE
             return
-        endpoint = min(usable, key=lambda item: self._turn(usable[item], now))
+        for each in usable.values():
+            each.waits_at = now if each.waits_at is None else each.waits_at
+        endpoint = min(usable, key=lambda item: self._turn(state, item, now))
         candidate = usable[endpoint]
+        state.was_new = candidate.tried_at is None
         candidate.tried_at = now
         state.tries += 1
         state.passes = state.tries // len(usable)
-        following = min(usable.values(), key=lambda each: self._turn(each, now))
+        following = usable[min(usable, key=lambda item: self._turn(state, item, now))]
         wait = TRY_SECONDS
-        if following.tried_at is not None:
+        if all(each.tried_at is not None for each in usable.values()):
             wait = max(wait, following.tried_at + self._pause(state, PAUSE, now) - now)
         state.next_try = now + self._jitter(wait)
         state.endpoint, state.source = endpoint, candidate.source
+        state.sources = {item: source for item, source in state.sources.items() if item in state.candidates}
         state.sources[endpoint] = candidate.source
         actions.tries[key] = endpoint
         state.rx = state.handshake = 0  # the peer is made anew, and its counters with it
         state.rx_at = state.handshake_at = None
 
     @staticmethod
-    def _turn(candidate, now):
-        """The order of turns: the untried, the better source first, then who waited longest. What was proven does not wait for ever
-        new addresses of a name."""
-        proven = candidate.source in ("roamed", "disk")
-        if candidate.tried_at is None:
-            return (2 if candidate.source in ("dns", "seed") else 0, RANK[candidate.source])
-        return (1 if proven and now - candidate.tried_at >= PROVEN_SECONDS else 3, candidate.tried_at)
+    def _turn(state, endpoint, now):
+        """The order of turns: the untried, the better source first, then who waited longest. Nobody waits for ever, be it for new
+        addresses of a name or for what was proven: who waited for long goes first, and after a new one somebody that waited.
+        """
+        candidate, proven = state.candidates[endpoint], endpoint in state.remembered
+        new, rank = candidate.tried_at is None, RANK[candidate.source]
+        if new and candidate.source not in ("dns", "seed"):
+            return (0, rank, 0)
+        since = candidate.waits_at if new else candidate.tried_at
+        if now - since >= (PROVEN_SECONDS if new or proven else PAUSE if state.was_new else LAST_PAUSE):
+            return (1, 0, since)
+        return (2, rank, since) if new else (3, 0, since)
 
     def _pause(self, state, first, now):
         if state.eager_until is None:
@@ -521,7 +586,8 @@ class Peers:
         found = []
         for key in keys:
             state = self.states[key]
-            if state.alive and state.suspect is None and not state.plan.external and self._usable(state.endpoint):
+            known = state.alive and state.suspect is None and state.endpoint == state.kept
+            if known and not state.plan.external and self._usable(state.endpoint):
                 found.append((state.plan.address, state.endpoint, max(0, int(now - state.rx_at))))
         return found
 
@@ -537,7 +603,7 @@ class Peers:
         return [key for key, state in self.states.items() if state.alive]
 
 
-def _roams(plan):
+def roams(plan):
     """Whether only the peer itself knows where it is, such as a phone, which shall sleep as well."""
     return plan.external and plan.endpoint is None
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """`sitelink watch` (sitelink-watch.service): writes the metrics, and tells the operator's command when health changes."""
 
+import hashlib
 import os
 import subprocess
 import time
@@ -9,6 +10,7 @@ from . import config, doctor, loaded, log, metrics, nftables, state, status, tex
 from .loop import Loop
 
 SETTINGS = "watch.json"  # below config.ETC
+TOLD = "watch.json"  # below config.LIB: what the command was told last
 COMMAND_SECONDS = 30
 
 
@@ -31,10 +33,10 @@ def load():
 class Health:
     """Decides when a change is told: once it has lasted, and not more often than the operator wants. Pure logic."""
 
-    def __init__(self, settle, pause):
+    def __init__(self, settle, pause, told=frozenset()):
         self.settle, self.pause = settle, pause
-        self.told, self.told_at = frozenset(), None
-        self.seen, self.since = frozenset(), None
+        self.told, self.told_at = told, None
+        self.seen = self.since = None  # nobody has looked yet
 
     def change(self, faults, now):
         """faults: what is at fault, a frozenset, empty in good health. Whether it is to be told now."""
@@ -46,6 +48,26 @@ class Health:
             return False
         self.told, self.told_at = faults, now
         return True
+
+
+def recall(command):
+    """What this very command was told last, for a daemon that starts anew; nothing where it was another command."""
+    data = state.read_json(os.path.join(config.LIB, TOLD))
+    if data.get("command") != _digest(command):
+        return frozenset()
+    faults = [item for item in state.items(data.get("faults")) if isinstance(item, list) and len(item) == 2]
+    return frozenset((layer, subject) for layer, subject in faults if isinstance(layer, str) and isinstance(subject, str))
+
+
+def keep(command, faults):
+    """Keep that for recall(), over a reboot too: what ends a fault is often a run of the playbook, or a reboot."""
+    state.publish(
+        os.path.join(config.LIB, TOLD), {"command": _digest(command), "faults": [list(item) for item in sorted(faults)]}
+    )
+
+
+def _digest(command):
+    return hashlib.sha256("\0".join(command).encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def run():
@@ -62,7 +84,7 @@ def run():
 class Daemon:
     def __init__(self, settings, loop):
         self.settings, self.loop = settings, loop
-        self.health = Health(settings["settle"], settings["pause"])
+        self.health = Health(settings["settle"], settings["pause"], recall(settings["command"]))
         self.look()
         loop.every(settings["interval"], self.look)
         loop.notifier.send("READY=1")
@@ -76,11 +98,13 @@ class Daemon:
                 log.log(log.WARNING, "%s cannot be written: %s" % (self.settings["textfile"], error.strerror))
         self.loop.notifier.status("%d faults" % len(report["faults"]))
         faults = frozenset((fault["layer"], fault["subject"]) for fault in report["faults"])
-        if self.settings["command"] and self.health.change(faults, time.monotonic()):
-            self.tell("fault" if faults else "ok")
+        command = self.settings["command"]
+        if command and self.health.change(faults, time.monotonic()) and self.tell("fault" if faults else "ok"):
+            keep(command, faults)
 
     def tell(self, health):
-        """Run the operator's command. What doctor says stands in its environment, and on its standard input."""
+        """Run the operator's command. What doctor says stands in its environment, and on its standard input. Returns whether
+        the command had no complaint."""
         try:
             report, findings = doctor.examine() if health != "ok" else (status.collect(), [])
         except (OSError, wg.WgError, nftables.NftError, config.ConfigError) as error:
@@ -105,5 +129,7 @@ class Daemon:
             log.log(log.NOTICE, "%s was told: %s" % (self.settings["command"][0], said.split("\n")[0]))
             if done.returncode:
                 log.log(log.WARNING, "%s ended with %d" % (self.settings["command"][0], done.returncode))
+            return not done.returncode
         except (OSError, subprocess.TimeoutExpired) as error:
             log.log(log.WARNING, "%s could not be run: %s" % (self.settings["command"][0], error))
+        return False

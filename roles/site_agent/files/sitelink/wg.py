@@ -61,12 +61,12 @@ def fwmarks():
     return {name: int(mark, 0) for name, mark in pairs if mark != "off"}
 
 
-def set_endpoints(interface, endpoints, keepalive):
-    """Set {public key: "ip:port"}, each with its keepalive in the same step. Raises WgError."""
+def set_endpoints(interface, endpoints):
+    """Set {public key: ("ip:port", keepalive in seconds, 0 for none)}, both in the same step. Raises WgError."""
     items = sorted(endpoints.items())
     for start in range(0, len(items), _PEERS_PER_COMMAND):
         arguments = ["set", interface]
-        for key, endpoint in items[start : start + _PEERS_PER_COMMAND]:
+        for key, (endpoint, keepalive) in items[start : start + _PEERS_PER_COMMAND]:
             arguments += ["peer", key, "endpoint", endpoint, "persistent-keepalive", str(keepalive)]
         _run(arguments)
 
