@@ -2,6 +2,7 @@
 """Sites (systemd as PID 1, as an installer left them) and the LAN host behind each."""
 
 import json
+import re
 import sys
 import time
 from collections.abc import Sequence
@@ -199,10 +200,17 @@ def snapshot(site: Site) -> dict:
         family: podman.in_container(site.name, "ip", family, "route", "show", "table", "main").stdout.splitlines()
         for family in ("-4", "-6")
     }
+    # CentOS's scripts put a NIC's index into the metric of its link-local route, and a reboot may give it another one.
+    indices = {link["ifname"]: link["ifindex"] for link in links}
+
+    def without_index(route: str) -> str:
+        found = re.fullmatch(r"(169\.254\.0\.0/16 dev (\S+) .*metric )(\d+)", route)
+        return f"{found[1]}of its index" if found and int(found[3]) == 1000 + indices[found[2]] else route
+
     cat = podman.execute(site.name, "cat /etc/resolv.conf; echo ---; cat /etc/hosts; echo ---; hostname").stdout
     resolv, hosts, hostname = cat.split("---\n")
     return {
-        "routes4": [line.strip() for line in routes["-4"]],
+        "routes4": [without_index(line.strip()) for line in routes["-4"]],
         "routes6": sorted(line.split(" expires")[0].strip() for line in routes["-6"]),
         "resolv_conf": resolv,
         "hosts": hosts,
