@@ -184,6 +184,15 @@ def test_a_file_with_a_slip_is_named_and_nothing_is_added(mesh):
     assert not (mesh / "host_vars" / "foshan.yml").exists()
 
 
+def test_a_slip_in_the_vault_is_told_and_the_token_is_not_shown(mesh):
+    vault = mesh / "group_vars" / "all" / "vault.yml"
+    vault.write_text("ddns_token: !s3cret\n")
+    assert in_directory(mesh, "ansible-vault", "encrypt", vault).returncode == 0
+    done = add(mesh, "foshan", "-vvv")
+    assert done.returncode != 0 and "group_vars/all/vault.yml, line 1: a value that begins" in done.stdout, done.stdout
+    assert "s3cret" not in done.stdout and not (mesh / "host_vars" / "foshan.yml").exists()
+
+
 @pytest.mark.parametrize("by", ["now", "by an earlier version"])
 @pytest.mark.parametrize("playbook", ["site", "verify"])
 def test_a_list_with_a_slip_stops_every_playbook(mesh, playbook, by):
