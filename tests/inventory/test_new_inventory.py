@@ -184,6 +184,15 @@ def test_a_file_with_a_slip_is_named_and_nothing_is_added(mesh):
     assert not (mesh / "host_vars" / "foshan.yml").exists()
 
 
+def test_a_slip_in_the_vault_is_told_and_the_token_is_not_shown(mesh):
+    vault = mesh / "group_vars" / "all" / "vault.yml"
+    vault.write_text("ddns_token: !s3cret\n")
+    assert in_directory(mesh, "ansible-vault", "encrypt", vault).returncode == 0
+    done = add(mesh, "foshan", "-vvv")
+    assert done.returncode != 0 and "group_vars/all/vault.yml, line 1: a value that begins" in done.stdout, done.stdout
+    assert "s3cret" not in done.stdout and not (mesh / "host_vars" / "foshan.yml").exists()
+
+
 @pytest.mark.parametrize("by", ["now", "by an earlier version"])
 @pytest.mark.parametrize("playbook", ["site", "verify"])
 def test_a_list_with_a_slip_stops_every_playbook(mesh, playbook, by):
@@ -224,7 +233,10 @@ def test_what_holds_for_the_sites_does_not_hold_for_the_controller(mesh):
         ({"sites": "Shenzhen,shenzhen"}, "differs from Shenzhen only by capital letters"),
         ({"sites": "shenzhen.yml"}, "ends like the name of a file"),
         ({"domain": ""}, "domain is missing. Write your DNS domain, with -e domain=example.com."),
-        ({"domain": "*.example.com"}, "shenzhen: ddns_hostname is"),
+        ({"domain": "*.example.com"}, 'domain is "*.example.com", which is not a full domain name: it holds'),
+        ({"domain": "example。com"}, "(IDEOGRAPHIC FULL STOP). Write example.com."),
+        ({"sites": "sz_1"}, 'sites: sz_1 would have the name "sz_1.example.net", which is not a full domain name'),
+        ({"sites": "深圳"}, 'sites: "深圳" holds the character "深"'),
         ({"domain": "example"}, "domain is example, which has no ending"),
         ({"directory": ["a"]}, "directory is ["),
         ({"directory": "a-file"}, "which is a file"),
@@ -234,8 +246,12 @@ def test_what_holds_for_the_sites_does_not_hold_for_the_controller(mesh):
 def test_answers_that_cannot_be_used_are_told_and_write_nothing(tmp_path, answers, words):
     (tmp_path / "a-file").write_text("")
     given = json.dumps({"sites": "shenzhen", "domain": "example.net", "directory": "my-mesh", **answers})
-    done = in_directory(tmp_path, "ansible-playbook", "sitelink.tr069.new_inventory", "-e", given)
-    assert done.returncode != 0 and words in done.stdout.replace("\n", " "), done.stdout
+    command = ["env", "ANSIBLE_CALLBACK_RESULT_FORMAT=json", "ansible-playbook", "sitelink.tr069.new_inventory"]
+    done = in_directory(tmp_path, *command, "-e", given)
+    told = json.loads(re.findall(r"(?m)^fatal: .* => ({.*})$", done.stdout)[0])["msg"]
+    # Of one slip once, and in the words of what was typed.
+    [said] = [told] if isinstance(told, str) else told
+    assert done.returncode != 0 and words in said and "hostname" not in said, done.stdout
     assert [path.name for path in tmp_path.iterdir()] == ["a-file"]
 
 
@@ -250,6 +266,25 @@ def test_answers_that_are_unambiguous_are_taken(tmp_path, sites, domain):
     for site in ("shenzhen", "foshan"):
         settings = yaml.safe_load((tmp_path / "my-mesh" / "host_vars" / f"{site}.yml").read_text())
         assert settings["ddns_hostname"] == f"{site}.example.net"
+
+
+def test_a_name_with_the_domain_behind_it_is_that_site(tmp_path):
+    mesh = tmp_path / "mesh"
+    done = new_inventory(mesh, "shenzhen,shenzhen.example.net,Foshan.Example.NET.,a.b.example.net,example.net")
+    assert done.returncode == 0, done.stdout
+    names = {
+        path.stem: yaml.safe_load(path.read_text())["ddns_hostname"] for path in (mesh / "host_vars").glob("*.yml")
+    }
+    wanted = {name: f"{name}.example.net" for name in ("shenzhen", "Foshan", "a.b")}
+    assert names == {**wanted, "example.net": "example.net"}
+    # Nor is one of an earlier version, which kept the whole name, made again.
+    for directory in ("host_vars", "hosts"):
+        (mesh / directory / "shenzhen.yml").rename(mesh / directory / "shenzhen.example.net.yml")
+    listed = mesh / "hosts" / "shenzhen.example.net.yml"
+    listed.write_text(listed.read_text().replace('"shenzhen"', '"shenzhen.example.net"'))
+    before = digests(mesh)
+    done = add(mesh, "shenzhen.example.net")
+    assert done.returncode == 0 and digests(mesh) == before, done.stdout
 
 
 def filled_in(mesh):

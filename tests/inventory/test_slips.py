@@ -6,6 +6,7 @@ import re
 import shutil
 
 import pytest
+from ansible.parsing.vault import VaultLib, VaultSecret
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 STARTED = "PLAY [Join the sites into one mesh]"
@@ -67,6 +68,25 @@ def wrong_vault_password(directory):
     (directory.parent / "password").write_text("another one\n")
 
 
+def encrypt(path, text, password="a password", vault_id="default"):
+    """As ansible-vault does it."""
+    vault = VaultLib([(vault_id, VaultSecret(password.encode()))])
+    path.write_bytes(vault.encrypt(text, vault_id=vault_id))
+
+
+def in_the_vault(directory, text="# Of our zone:\nddns_token: !s3cret\n"):
+    """As the READMEs have the operator do it."""
+    (directory.parent / "password").write_text("a password\n")
+    replace(directory / "group_vars/all/ddns.yml", "ddns_token:", "# ddns_token:")
+    encrypt(directory / "group_vars/all/vault.yml", text)
+
+
+def hidden_by_an_empty_line(directory):
+    in_the_vault(directory, "ddns_token: of-an-operator\nansible_become_password: s3cret\n")
+    with open(directory / "group_vars/sites/connection.yml", "a") as stream:
+        stream.write("ansible_become_password:\n")
+
+
 def variable_of_ones_own(directory):
     with open(directory / "host_vars" / "site-a.yml", "a") as stream:
         stream.write("tr069_note: behind the door\n")
@@ -86,16 +106,24 @@ def nothing(directory):
     pass
 
 
+PASSWORD = "--vault-password-file={directory}/../password"
+
 # Where a guide has an ellipsis, there is a path that only this computer has.
 SLIPS = [
     (nothing, ["--vault-password-file=/nonexistent/.vault-password"], "The vault password file … was not found"),
     (no_vault_password, [], "Attempting to decrypt but no vault secrets found"),
     (
         wrong_vault_password,
-        ["--vault-password-file={directory}/../password"],
+        [PASSWORD],
         "Decryption failed (no vault secrets were found that could decrypt)",
     ),
     (tab, [], "host_vars/site-b.yml, line 7: cannot be read as YAML. It begins with a tab. Write blanks instead."),
+    (in_the_vault, [PASSWORD], "group_vars/all/vault.yml, line 2: a value that begins with ! is a tag to YAML."),
+    (
+        hidden_by_an_empty_line,
+        [PASSWORD],
+        "ansible_become_password is empty here, and hides the one in group_vars/all/vault.yml. Take the line out.",
+    ),
     (full_width_colon, [], "It has a full-width colon. Write a colon and a blank"),
     (twice, [], "stands in line 3 already, and only one of the two counts"),
     (wrong_ending, [], "Ansible does not read a file with this ending. Rename it to site-b.yml."),
@@ -141,6 +169,59 @@ def test_a_file_that_ansible_itself_ends_at_is_named_and_not_shown(inventory, pa
     assert done.returncode != 0 and STARTED not in done.stdout
     assert re.search(path + ", line [0-9]+: cannot be read as YAML", done.stdout), done.stdout
     assert "s3cret" not in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "words"),
+    [
+        ("ddns_token: s3cret: ONE\n", 1, "cannot be read as YAML"),
+        ("x: 1\nddns_token: !s3cret\n", 2, "Put the value into quotes."),
+        ("ddns_token: s3cret\nddns_token: s3cret\n", 2, "stands in line 1 already"),
+        ("s3cret: 1\ns3cret: 2\n", 2, "stands in line 1 already"),
+        ("vars:\n  ddns_token: s3cret\n", 2, "ddns_token stands below vars:"),
+    ],
+)
+@pytest.mark.parametrize("argv", [(), ("--limit=site-c",)], ids=["all", "limit"])
+def test_a_slip_in_the_vault_is_told_and_nothing_of_the_vault_is_shown(inventory, text, line, words, argv):
+    in_the_vault(inventory.directory, text)
+    done = inventory.playbook("site", PASSWORD.format(directory=inventory.directory), "-vvv", *argv)
+    assert done.returncode != 0 and STARTED not in done.stdout
+    assert f"group_vars/all/vault.yml, line {line}: " in done.stdout and words in done.stdout, done.stdout
+    shown = "s3cret" in done.stdout
+    assert not shown, "the vault"
+
+
+@pytest.mark.parametrize("slip", [no_vault_password, wrong_vault_password])
+def test_a_vault_that_cannot_be_opened_has_the_same_words_under_limit(inventory, slip):
+    slip(inventory.directory)
+    [(argv, words)] = [(argv, words) for other, argv, words in SLIPS if other is slip]
+    argv = [word.format(directory=inventory.directory) for word in argv]
+    done = inventory.playbook("site", *argv, "--limit=site-c")
+    assert done.returncode != 0 and words in done.stdout and STARTED not in done.stdout, done.stdout
+
+
+@pytest.mark.parametrize("argv", [[], [PASSWORD]], ids=["no password", "ours"])
+def test_encrypted_files_of_others_stop_nobody(inventory, argv):
+    """Their password is another one, and Ansible does not need it here."""
+    if argv:
+        in_the_vault(inventory.directory, "ddns_token: of-an-operator\n")
+    with open(inventory.directory / "hosts.yml", "a") as stream:
+        stream.write("routers:\n  hosts:\n    router:\n")
+    for path in ("group_vars/routers.yml", "host_vars/router.yml"):
+        encrypt(inventory.directory / path, "x: s3cret: x\n", password="theirs", vault_id="theirs")
+    done = inventory.playbook("site", *[word.format(directory=inventory.directory) for word in argv])
+    assert STARTED in done.stdout, done.stdout
+
+
+@pytest.mark.parametrize("configured", [True, False])
+def test_a_secret_that_stands_twice_is_told_and_not_shown(inventory, configured):
+    """Not even by Ansible's own warning, whatever the ansible.cfg of an older inventory says."""
+    with open(inventory.directory / "group_vars/all/ddns.yml", "a") as stream:
+        stream.write("ddns_token: s3cret\n" * 2)
+    more = {} if configured else {"ANSIBLE_DUPLICATE_YAML_DICT_KEY": "warn"}
+    done = inventory.playbook("site", **more)
+    assert done.returncode != 0 and STARTED not in done.stdout
+    assert '"ddns_token" stands in line ' in done.stdout and "s3cret" not in done.stdout, done.stdout
 
 
 def in_the_guide(words):

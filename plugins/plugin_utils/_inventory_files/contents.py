@@ -12,13 +12,27 @@ from collections.abc import Collection
 import yaml
 from ansible_collections.sitelink.tr069.plugins.plugin_utils import _spelling
 from ansible_collections.sitelink.tr069.plugins.plugin_utils._inventory_files.lists import LOADER, is_list
-from ansible_collections.sitelink.tr069.plugins.plugin_utils._plan.variables import is_secret
+from ansible_collections.sitelink.tr069.plugins.plugin_utils._plan.variables import CONNECTION, is_secret
 from ansible_collections.sitelink.tr069.plugins.plugin_utils._readers.fault import quote
 
 _TEMPLATE = " Put a value with two curly brackets in it into quotes."
 _PARTS = frozenset({"hosts", "children", "vars"})  # of a group
 _TAGS = frozenset({"!", "!vault", "!vault-encrypted", "!unsafe"})
+PASSWORDS = frozenset(name for name in CONNECTION if name.endswith(("_pass", "_password")))
 _OCTAL = re.compile(r"[-+]?0[0-7_]+")
+_EMPTY = ("", "null", "~")
+
+# Decrypts what is encrypted as a whole; None: it cannot.
+Opener = t.Callable[[bytes], "bytes | None"]
+
+
+def closed(_data: bytes) -> bytes | None:
+    """The opener of somebody who has no passwords."""
+    return None
+
+
+def is_encrypted(data: bytes) -> bool:
+    return data.startswith(b"$ANSIBLE_VAULT")
 
 
 class File:
@@ -31,10 +45,12 @@ class File:
         known: frozenset[str],
         listing: bool = False,
         names: Collection[str] = (),
+        opened: Opener = closed,
     ) -> None:
         """listing: the file is to list hosts. Where it cannot, it may be something else that lies in the directory.
 
         :param names: the hosts and groups of the inventory.
+        :param opened: where it gives nothing for an encrypted file, that is Ansible's to tell, if it needs the file at all.
         """
         self._shown, self._known, self._listing = shown, known, listing
         self._containers = {*names, *_PARTS, "all", "sites"}
@@ -45,13 +61,22 @@ class File:
         # Those beside the hosts of a list, as (host, variable, line), and below the vars of its groups, as (group, variable, line).
         self.beside_hosts: list[tuple[str, str, int]] = []
         self.beside_groups: list[tuple[str, str, int]] = []
+        # Each password of a connection with its line, and whether nothing is written there.
+        self.passwords: dict[str, tuple[int, bool]] = {}
+        self._seen: set[int] = set()
+        self._hidden = False
         try:
             data = path.read_bytes()
         except OSError as exc:
             self._problem(0, f"cannot be read: {exc.strerror}.", unreadable=True)
             return
-        if data.startswith(b"$ANSIBLE_VAULT"):
-            return
+        # Of what was encrypted, nothing is shown but the names that everybody knows.
+        self._hidden = is_encrypted(data)
+        if self._hidden:
+            plain = opened(data)
+            if plain is None:
+                return
+            data = plain
         try:
             text = data.decode("utf-8-sig")
         except UnicodeDecodeError as exc:
@@ -67,22 +92,27 @@ class File:
         place = f"{self._shown}, line {line}" if line else self._shown
         self.problems.append({"file": self._shown, "message": f"{place}: {message}", "unreadable": unreadable})
 
+    def _show(self, name: str) -> str:
+        """A name that stands in the file."""
+        if not self._hidden or name in self._known or name in CONNECTION or name in _PARTS or name in ("all", "sites"):
+            return name
+        return "(a name)"
+
     def _text(self, text: str) -> None:
-        if self._shown.endswith(".json") or text.lstrip().startswith("{"):
-            try:
-                given = json.loads(text)
-            except ValueError:
-                pass
-            else:
-                self.variables = {name: 1 for name in given if name in self._known} if isinstance(given, dict) else {}
-                return
+        as_json = _json(text) if self._shown.endswith(".json") or text.lstrip().startswith("{") else None
+        if self._listing and as_json is not None:
+            return
         try:
             node = yaml.compose(text, Loader=LOADER)
         except yaml.YAMLError as exc:
-            self._unreadable(text, exc)
+            if as_json is None:
+                self._unreadable(text, exc)
+            else:  # with tabs, which YAML does not allow
+                self.variables = {name: 1 for name in as_json if name in self._known}
             return
-        self._tags(text)
-        if node is None or (isinstance(node, yaml.ScalarNode) and node.value in ("", "null", "~")):
+        if as_json is None:
+            self._tags(text)
+        if node is None or (isinstance(node, yaml.ScalarNode) and node.value in _EMPTY):
             return
         if not isinstance(node, yaml.MappingNode):
             if self._listing:
@@ -91,18 +121,26 @@ class File:
             self._problem(line, f"holds no lines like `name: value`.{self._hint(text, line)}", unreadable=True)
             return
         self._mapping(node)
-        names = {
-            str(key.value): key.start_mark.line + 1 for key, _value in node.value if isinstance(key, yaml.ScalarNode)
-        }
-        self.variables = {name: line for name, line in names.items() if name in self._known}
-        self.words = {
-            str(key.value): str(value.value) for key, value in node.value if isinstance(value, yaml.ScalarNode)
-        }
+        self._variables(node)
         if not self._listing:
             self._too_deep(node)
         elif is_list(node):
             for key, group in node.value:
                 self._top(str(key.value), key.start_mark.line + 1, group)
+
+    def _variables(self, node: yaml.MappingNode) -> None:
+        for key, value in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                continue
+            name, line = str(key.value), key.start_mark.line + 1
+            if name in self._known:
+                self.variables[name] = line
+            if isinstance(value, yaml.ScalarNode):
+                word = str(value.value)
+                self.words[name] = word if not self._hidden or word == "present" else "not present"
+            if name in PASSWORDS:
+                # An empty pair of quotes and null are written on purpose.
+                self.passwords[name] = (line, isinstance(value, yaml.ScalarNode) and not (value.style or value.value))
 
     def _too_deep(self, node: yaml.MappingNode) -> None:
         """Variables of ours below a name as a list of hosts has them: in host_vars and group_vars nothing reads them there."""
@@ -113,7 +151,7 @@ class File:
                 if str(name.value) in self._known:
                     self._problem(
                         name.start_mark.line + 1,
-                        f"{name.value} stands below {key.value}:, where nothing reads it. Write it at the beginning of the line.",
+                        f"{name.value} stands below {self._show(str(key.value))}:, where nothing reads it. Write it at the beginning of the line.",
                     )
             if isinstance(value, yaml.MappingNode):
                 self._too_deep(value)
@@ -123,7 +161,7 @@ class File:
         if self._is_variable(name):
             self._problem(
                 line,
-                f"{name} stands where a list has its groups, and nothing reads it. Write it into the file of its site below host_vars.",
+                f"{self._show(name)} stands where a list has its groups, and nothing reads it. Write it into the file of its site below host_vars.",
                 unreadable=True,
             )
         elif name in _PARTS:
@@ -147,7 +185,7 @@ class File:
                 continue
             meant = _spelling.meant(tag, _TAGS)
             line = event.start_mark.line + 1 if event.start_mark else 1
-            if meant:
+            if meant and not self._hidden:
                 message = f"{tag} is no tag that Ansible knows. Write {meant}."
             else:  # maybe a password, which nobody is to see
                 message = "a value that begins with ! is a tag to YAML. Put the value into quotes."
@@ -174,13 +212,13 @@ class File:
                 if self._is_variable(name):
                     advice = "Write vars: above it, and indent the variables below that"
                 self._problem(
-                    line, f"{name} stands where a group has hosts, children or vars. {advice}.", unreadable=True
+                    line,
+                    f"{self._show(name)} stands where a group has hosts, children or vars. {advice}.",
+                    unreadable=True,
                 )
 
     def _hosts(self, node: yaml.Node) -> None:
-        if isinstance(node, yaml.ScalarNode) and (
-            node.value in ("", "null", "~") or re.fullmatch(r"[^\s:：]+", node.value)
-        ):
+        if isinstance(node, yaml.ScalarNode) and (node.value in _EMPTY or re.fullmatch(r"[^\s:：]+", node.value)):
             return  # none, or one name
         if not isinstance(node, yaml.MappingNode):
             line = node.start_mark.line + 1
@@ -192,21 +230,23 @@ class File:
             self._host(str(key.value), key.start_mark.line + 1, value)
             if isinstance(key, yaml.ScalarNode) and key.tag != "tag:yaml.org,2002:str":
                 line = key.start_mark.line + 1
+                shown = self._show(str(key.value))
                 self._problem(
-                    line, f"YAML does not read {key.value} as a name. Write '{key.value}', in quotes.", unreadable=True
+                    line, f"YAML does not read {shown} as a name. Write '{shown}', in quotes.", unreadable=True
                 )
 
     def _host(self, host: str, line: int, node: yaml.Node) -> None:
         """A host of a list, and the variables beside it."""
+        shown = self._show(host)
         if not isinstance(node, yaml.MappingNode):
-            if isinstance(node, yaml.ScalarNode) and node.value in ("", "null", "~"):
+            if isinstance(node, yaml.ScalarNode) and node.value in _EMPTY:
                 return
             if self._is_variable(host):
-                advice = f"{host} stands among the hosts. Write vars: beside hosts:, and the variable below that."
+                advice = f"{shown} stands among the hosts. Write vars: beside hosts:, and the variable below that."
             else:
                 advice = (
-                    f"{host} has a value here, which only variables have. Write `{host}:` alone, and what belongs to it into "
-                    f"host_vars/{host}.yml, such as `ansible_host: 192.168.1.2`."
+                    f"{shown} has a value here, which only variables have. Write `{shown}:` alone, and what belongs to it into "
+                    f"host_vars/{shown}.yml, such as `ansible_host: 192.168.1.2`."
                 )
             self._problem(line, advice, unreadable=True)
             return
@@ -217,8 +257,8 @@ class File:
                 if str(inner.value) in self._known:
                     self._problem(
                         inner.start_mark.line + 1,
-                        f"{inner.value} stands below {name.value}: of the host {host}, where nothing reads it. Take {name.value}: "
-                        f"out, or write it into host_vars/{host}.yml.",
+                        f"{inner.value} stands below {name.value}: of the host {shown}, where nothing reads it. Take {name.value}: "
+                        f"out, or write it into host_vars/{shown}.yml.",
                     )
 
     def _unreadable(self, text: str, exc: yaml.YAMLError) -> None:
@@ -264,24 +304,42 @@ class File:
             return " A value with a colon and a blank in it has to stand in quotes."
         return ""
 
-    def _mapping(self, node: yaml.MappingNode) -> None:
-        lines: dict[str, int] = {}
+    def _mapping(self, node: yaml.MappingNode, harmless: bool = False) -> None:
+        """harmless: it belongs to a variable of ours that is no secret."""
+        lines: dict[tuple[str, str], int] = {}
+        self._seen.add(id(node))  # an alias is the node itself, which may even hold the alias
         for key, value in node.value:
             name = str(key.value) if isinstance(key, yaml.ScalarNode) else ""
             line = key.start_mark.line + 1
-            if name and name != "<<" and lines.setdefault(name, line) != line:
-                self._problem(
-                    line,
-                    f"{quote(name)} stands in line {lines[name]} already, and only one of the two counts. Take one of them out.",
-                )
+            if name and name != "<<":
+                if (key.tag, name) in lines:
+                    self._twice(name, lines[key.tag, name], line, harmless)
+                lines.setdefault((key.tag, name), line)
             if name in self._known:
                 self._numbers(name, value)
             if not isinstance(key, yaml.ScalarNode):
                 self._problem(line, f"cannot be read as YAML.{_TEMPLATE}", unreadable=True)
                 continue
-            for child in value.value if isinstance(value, yaml.SequenceNode) else [value]:
-                if isinstance(child, yaml.MappingNode):
-                    self._mapping(child)
+            self._inside(value, harmless or (name in self._known and not is_secret(name)))
+
+    def _inside(self, node: yaml.Node, harmless: bool) -> None:
+        if id(node) in self._seen:
+            return
+        if isinstance(node, yaml.MappingNode):
+            self._mapping(node, harmless)
+        elif isinstance(node, yaml.SequenceNode):
+            self._seen.add(id(node))
+            for item in node.value:
+                self._inside(item, harmless)
+
+    def _twice(self, name: str, first: int, line: int, harmless: bool) -> None:
+        """Where Ansible reads the file, it warns with both lines. It must not come to that where these may be a secret."""
+        shown = quote(name) if self._show(name) == name else self._show(name)
+        self._problem(
+            line,
+            f"{shown} stands in line {first} already, and only one of the two counts. Take one of them out.",
+            unreadable=self._hidden or not (harmless or (name in self._known and not is_secret(name))),
+        )
 
     def _numbers(self, variable: str, node: yaml.Node) -> None:
         if isinstance(node, yaml.SequenceNode):
@@ -298,7 +356,7 @@ class File:
         written = node.value
         if not (":" in written or _OCTAL.fullmatch(written)):
             return
-        if is_secret(variable):
+        if self._hidden or is_secret(variable):
             self._problem(
                 node.start_mark.line + 1, f"{variable} holds what YAML reads as another number. Put it into quotes."
             )
@@ -311,3 +369,12 @@ class File:
             node.start_mark.line + 1,
             f"{variable} is {written}, which YAML reads as {yaml.safe_load(written)}. Write {meant}.",
         )
+
+
+def _json(text: str) -> dict[str, t.Any] | None:
+    """What it is as JSON, which Ansible tries first; None: it is none."""
+    try:
+        given = json.loads(text)
+    except ValueError:
+        return None
+    return given if isinstance(given, dict) else {}

@@ -11,7 +11,13 @@ from collections.abc import Collection
 
 import ansible.constants as C
 from ansible_collections.sitelink.tr069.plugins.plugin_utils import _spelling
-from ansible_collections.sitelink.tr069.plugins.plugin_utils._inventory_files.contents import File
+from ansible_collections.sitelink.tr069.plugins.plugin_utils._inventory_files.contents import (
+    File,
+    Opener,
+    closed,
+    is_encrypted,
+)
+from ansible_collections.sitelink.tr069.plugins.plugin_utils._inventory_files.passwords import Given, Passwords, hides
 
 _ENDINGS = ("", *C.YAML_FILENAME_EXTENSIONS)  # in this order; Ansible reads the first that is there, and no other
 # As an editor of Windows writes them, or a hand in a hurry. Case matters to Ansible.
@@ -29,8 +35,10 @@ class Directory:
         known: frozenset[str],
         hosts: Collection[str],
         groups: Collection[str] = (),
+        opened: Opener = closed,
     ) -> None:
         self._path, self._names, self._known, self._hosts = path, names, known, hosts
+        self._opened = opened
         self._all = {*hosts, *groups}
         self._host = path.name == "host_vars"
         self.problems: list[dict[str, t.Any]] = []
@@ -38,6 +46,7 @@ class Directory:
         self.variables: dict[str, dict[str, str]] = {}
         # And what is written there where that is one word.
         self.words: dict[str, dict[str, str]] = {}
+        self.passwords: Passwords = {}
 
     def _problem(self, shown: str, message: str) -> None:
         file = shown.partition(", line ")[0]
@@ -55,7 +64,7 @@ class Directory:
                     "Put all into one of them.",
                 )
             for entry in there[:1]:
-                self.variables[name] = self._contents(entry, self.words.setdefault(name, {}))
+                self.variables[name] = self._contents(entry, name)
         if not strays:
             return
         of_names = {name + ending for name in self._names for ending in _ENDINGS}
@@ -63,15 +72,21 @@ class Directory:
             if entry.name not in of_names:
                 self._stray(entry)
 
-    def _contents(self, entry: pathlib.Path, words: dict[str, str]) -> dict[str, str]:
+    def _contents(self, entry: pathlib.Path, owner: str) -> dict[str, str]:
         """What Ansible reads of one host or group: a file, or all files of a directory, of which the last one counts."""
         first: dict[str, str] = {}
+        words, passwords = self.words.setdefault(owner, {}), self.passwords.setdefault(owner, {})
         for path in _files(entry):
             shown = path.relative_to(self._path.parent).as_posix()
             if path.suffix in _ENDINGS:
-                file = File(path, shown, self._known, names=self._all)
+                file = File(path, shown, self._known, names=self._all, opened=self._opened)
                 self.problems += file.problems
                 words.update(file.words)
+                for name, (line, empty) in file.passwords.items():
+                    if empty and name in passwords and not passwords[name].empty:
+                        self._problem(f"{shown}, line {line}", hides(name, passwords[name].file))
+                    else:
+                        passwords[name] = Given(shown, line, empty)
                 for name, line in file.variables.items():
                     other = first.setdefault(name, shown)
                     if other != shown:
@@ -86,9 +101,12 @@ class Directory:
     def _is_ours(self, path: pathlib.Path) -> bool:
         """Whether a file sets a variable of ours."""
         try:
-            text = path.read_bytes().decode("utf-8", "replace")
+            data = path.read_bytes()
         except OSError:
             return False
+        if is_encrypted(data):
+            data = self._opened(data) or b""
+        text = data.decode("utf-8", "replace")
         return any(name in self._known for name in re.findall(r"(?m)^\ufeff?[\"']?(\w+)[\"']?\s*[:：=]", text))
 
     def _wrong_ending(self, path: pathlib.Path) -> None:

@@ -11,6 +11,7 @@ from ansible.errors import AnsibleError
 from ansible.inventory.data import InventoryData
 from ansible.parsing.dataloader import DataLoader
 from ansible.plugins.inventory.ini import InventoryModule
+from ansible_collections.sitelink.tr069.plugins.plugin_utils._inventory_files.contents import is_encrypted
 from ansible_collections.sitelink.tr069.plugins.plugin_utils._inventory_files.lists import looks_like_ini
 
 
@@ -25,6 +26,8 @@ class IniList:
         self.beside_hosts: list[tuple[str, str, int]] = []
         self.beside_groups: list[tuple[str, str, int]] = []
         data = path.read_bytes()
+        if is_encrypted(data):
+            return  # Ansible's own words
         if data.startswith(b"\xef\xbb\xbf"):
             self._problem(0, "begins with a mark that nobody sees (BOM). Save it again as UTF-8 without BOM.")
         elif not _is_utf8(data):

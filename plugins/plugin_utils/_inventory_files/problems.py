@@ -11,7 +11,7 @@ import typing as t
 from collections.abc import Iterable, Iterator, Mapping
 
 from ansible_collections.sitelink.tr069.plugins.plugin_utils import _spelling
-from ansible_collections.sitelink.tr069.plugins.plugin_utils._inventory_files.contents import File
+from ansible_collections.sitelink.tr069.plugins.plugin_utils._inventory_files.contents import File, Opener, closed
 from ansible_collections.sitelink.tr069.plugins.plugin_utils._inventory_files.directories import Directory
 from ansible_collections.sitelink.tr069.plugins.plugin_utils._inventory_files.ini import IniList
 from ansible_collections.sitelink.tr069.plugins.plugin_utils._inventory_files.lists import (
@@ -19,13 +19,18 @@ from ansible_collections.sitelink.tr069.plugins.plugin_utils._inventory_files.li
     lists_of_hosts,
     strays,
 )
+from ansible_collections.sitelink.tr069.plugins.plugin_utils._inventory_files.passwords import Passwords, hidden
 
 # Of the variables of a mesh alone, which no host has that is no part of one.
 _OF_A_MESH = "wireguard_mesh_"
 
 
 def problems(
-    sources: Iterable[str], groups: Mapping[str, list[str]], known: frozenset[str], sites: str = "sites"
+    sources: Iterable[str],
+    groups: Mapping[str, list[str]],
+    known: frozenset[str],
+    sites: str = "sites",
+    opened: Opener = closed,
 ) -> list[dict[str, t.Any]]:
     """``[{"file": ..., "message": ..., "unreadable": ...}]``; unreadable: Ansible ends at this file by itself.
 
@@ -33,6 +38,7 @@ def problems(
     :param groups: all groups of the inventory, each with its hosts.
     :param known: our variables, see _plan.variables.
     :param sites: the group that the mesh is planned for.
+    :param opened: decrypts what is encrypted as a whole, or gives nothing.
     """
     found: list[dict[str, t.Any]] = []
     hosts = groups.get("all", [])
@@ -42,16 +48,19 @@ def problems(
     whole = [path for path in paths if path.is_dir()] + [path.parent for path in paths if path.name == "sites.yml"]
     of_hosts: dict[str, dict[str, str]] = {}
     of_groups: dict[str, dict[str, str]] = {}
+    passwords: dict[str, Passwords] = {"host_vars": {}, "group_vars": {}}
     for base in sorted({path if path.is_dir() else path.parent for path in paths}):
         for kind, names, noted in (
             ("host_vars", {*hosts, "localhost"}, of_hosts),
             ("group_vars", {*groups, "all", "ungrouped"}, of_groups),
         ):
-            look = Directory(base / kind, names, known, hosts, groups)
+            look = Directory(base / kind, names, known, hosts, groups, opened)
             look.read(strays=base in whole)
             found += look.problems
             for name, variables in look.variables.items():
                 noted.setdefault(name, {}).update(variables)
+            for name, given in look.passwords.items():
+                passwords[kind].setdefault(name, {}).update(given)
             if kind == "group_vars":
                 found += _state_of_all(look, sites)
         if base in whole:
@@ -60,7 +69,7 @@ def problems(
         message = f"{name}: a host and a group have this name, and Ansible takes one for the other. Rename the group."
         found.append({"file": name, "message": message, "unreadable": False})
     lists: list[tuple[str, File | IniList]] = [
-        (shown, File(path, shown, known, listing=True)) for path, shown in lists_of_hosts(paths)
+        (shown, File(path, shown, known, listing=True, opened=opened)) for path, shown in lists_of_hosts(paths)
     ]
     lists += [(shown, IniList(path, shown, known, among)) for path, shown, among in ini_lists_of_hosts(paths)]
     for shown, file in lists:
@@ -68,6 +77,7 @@ def problems(
         found += _twice(shown, file.beside_hosts, of_hosts, of_hosts)
         found += _twice(shown, file.beside_groups, of_groups, {name: of_groups.get("all", {}) for name in groups})
     found += _outside(groups, sites, of_hosts, of_groups)
+    found += hidden(groups, passwords["host_vars"], passwords["group_vars"])
     for path in paths:
         if path.is_dir():
             told = {problem["file"].partition("/")[0] for problem in found}  # a misnamed directory, for one

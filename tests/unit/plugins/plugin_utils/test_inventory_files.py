@@ -126,7 +126,8 @@ def test_a_file_that_cannot_be_read_is_named_with_its_line(inventory, path, data
     ("data", "words"),
     [
         ("wireguard_mesh_port: 1\nwireguard_mesh_port: 2\n", 'line 2: "wireguard_mesh_port" stands in line 1 already'),
-        ("a:\n  b: 1\n  c: 2\n  b: 3\n", 'line 4: "b" stands in line 2 already'),
+        ("ddns_ttl: {a: 1, b: {a: 1, a: 2}}\n", 'line 1: "a" stands in line 1 already'),
+        ("ddns_ttl:\n  b: 1\n  c: 2\n  b: 3\n", 'line 4: "b" stands in line 2 already'),
         ("wireguard_mesh_port: 022000\n", "wireguard_mesh_port is 022000, which YAML reads as 9216. Write 22000,"),
         ("wireguard_mesh_mtu: 02614\n", "1420"),
         ("wireguard_mesh_port: 12:30:45\n", "which YAML reads as 45045. Write '12:30:45', in quotes."),
