@@ -123,8 +123,9 @@ class File:
         self._mapping(node)
         self._variables(node)
         if not self._listing:
-            self._too_deep(node)
-        elif is_list(node):
+            templates = " ".join(re.findall(r"(?s)\{\{.*?\}\}|\{%.*?%\}", text))
+            self._too_deep(node, set(re.findall(r"\w+", templates)))
+        elif is_list(node) and "plugin" not in (key.value for key, _value in node.value):
             for key, group in node.value:
                 self._top(str(key.value), key.start_mark.line + 1, group)
 
@@ -142,19 +143,26 @@ class File:
                 # An empty pair of quotes and null are written on purpose.
                 self.passwords[name] = (line, isinstance(value, yaml.ScalarNode) and not (value.style or value.value))
 
-    def _too_deep(self, node: yaml.MappingNode) -> None:
-        """Variables of ours below a name as a list of hosts has them: in host_vars and group_vars nothing reads them there."""
+    def _too_deep(self, node: yaml.MappingNode, named: Collection[str]) -> None:
+        """Variables of ours below a name as a list of hosts has them: in host_vars and group_vars nothing reads them there.
+
+        :param named: the words of the file's templates, which may take their parts from there.
+        """
         for key, value in node.value:
-            if str(key.value) not in self._containers:
-                continue  # a variable of the operator's own, which a template may take its parts from
+            container = str(key.value)
+            if container not in self._containers or container in named:
+                continue  # a variable of the operator's own
             for name, _value in value.value if isinstance(value, yaml.MappingNode) else ():
-                if str(name.value) in self._known:
+                # Below the name of a host or group, watch_interval may be another program's.
+                if str(name.value) in self._known and (
+                    container in {*_PARTS, "all"} or not str(name.value).startswith("watch_")
+                ):
                     self._problem(
                         name.start_mark.line + 1,
                         f"{name.value} stands below {self._show(str(key.value))}:, where nothing reads it. Write it at the beginning of the line.",
                     )
             if isinstance(value, yaml.MappingNode):
-                self._too_deep(value)
+                self._too_deep(value, named)
 
     def _top(self, name: str, line: int, group: yaml.Node) -> None:
         """What begins a line of a list: the name of a group."""

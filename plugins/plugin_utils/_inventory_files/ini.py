@@ -6,44 +6,56 @@ from __future__ import annotations
 import pathlib
 import re
 import typing as t
+from collections.abc import Collection
 
+import yaml
 from ansible.errors import AnsibleError
 from ansible.inventory.data import InventoryData
 from ansible.parsing.dataloader import DataLoader
 from ansible.plugins.inventory.ini import InventoryModule
 from ansible_collections.sitelink.tr069.plugins.plugin_utils._inventory_files.contents import is_encrypted
-from ansible_collections.sitelink.tr069.plugins.plugin_utils._inventory_files.lists import looks_like_ini
+from ansible_collections.sitelink.tr069.plugins.plugin_utils._inventory_files.lists import LOADER, looks_like_ini
 
 
 class IniList:
     """One list. Where Ansible cannot read it to its end, it goes on with what it read before."""
 
-    def __init__(self, path: pathlib.Path, shown: str, known: frozenset[str], among_others: bool) -> None:
-        """among_others: it lies in a directory of lists, where something else may lie, too."""
+    def __init__(
+        self, path: pathlib.Path, shown: str, known: frozenset[str], among_others: bool, groups: Collection[str]
+    ) -> None:
+        """
+        :param among_others: it lies in a directory of lists, where something else may lie, too.
+        :param groups: all groups of the inventory, for the files of one can name each other's.
+        """
         self._shown = shown
         self.problems: list[dict[str, t.Any]] = []
         # Our variables in it, as (host, variable, 0) and (group, variable, 0).
         self.beside_hosts: list[tuple[str, str, int]] = []
         self.beside_groups: list[tuple[str, str, int]] = []
-        data = path.read_bytes()
-        if is_encrypted(data):
+        try:
+            data = path.read_bytes()
+        except OSError:
             return  # Ansible's own words
+        if is_encrypted(data):
+            return  # the same
         if data.startswith(b"\xef\xbb\xbf"):
             self._problem(0, "begins with a mark that nobody sees (BOM). Save it again as UTF-8 without BOM.")
         elif not _is_utf8(data):
             if not (among_others and b"\0" in data):  # what is no text at all, strays tell
                 self._problem(0, "is no UTF-8 text. Open it in an editor and save it again as UTF-8.")
-        elif not among_others or looks_like_ini(data.decode()):
-            self._read(path, data.decode(), known)
+        elif not among_others or (looks_like_ini(data.decode()) and _has_any(data.decode(), groups)):
+            self._read(path, data.decode(), known, groups)
 
     def _problem(self, line: int, message: str) -> None:
         place = f"{self._shown}, line {line}" if line else self._shown
         self.problems.append({"file": self._shown, "message": f"{place}: {message}", "unreadable": True})
 
-    def _read(self, path: pathlib.Path, text: str, known: frozenset[str]) -> None:
-        if text.lstrip().startswith(("---", "{")) or re.match(r"\s*[\w.-]+:\s*(#.*)?$", _first_line(text)):
+    def _read(self, path: pathlib.Path, text: str, known: frozenset[str], groups: Collection[str]) -> None:
+        if _is_mapping(text):
             return  # YAML or JSON without an ending
         inventory = InventoryData()
+        for group in groups:
+            inventory.add_group(group)
         try:
             InventoryModule().parse(inventory, DataLoader(), str(path))
         except AnsibleError as exc:
@@ -86,5 +98,14 @@ def _line_of(message: str, lines: list[str]) -> int:
     return 0
 
 
-def _first_line(text: str) -> str:
-    return next((line for line in text.splitlines() if line.strip() and line.lstrip()[0] not in "#;"), "")
+def _is_mapping(text: str) -> bool:
+    try:
+        return isinstance(yaml.compose(text, Loader=LOADER), yaml.MappingNode)
+    except yaml.YAMLError:
+        return text.lstrip().startswith(("---", "{"))
+
+
+def _has_any(text: str, groups: Collection[str]) -> bool:
+    """Whether a file in the form of INI is about groups of the inventory; other programs have such files as well."""
+    sections = re.findall(r"(?m)^\s*\[([^\]:]+)", text)
+    return not sections or any(section.strip() in groups for section in sections)

@@ -20,6 +20,7 @@ from ansible_collections.sitelink.tr069.plugins.plugin_utils._inventory_files.li
     strays,
 )
 from ansible_collections.sitelink.tr069.plugins.plugin_utils._inventory_files.passwords import Passwords, hidden
+from ansible_collections.sitelink.tr069.plugins.plugin_utils._readers.fault import quote
 
 # Of the variables of a mesh alone, which no host has that is no part of one.
 _OF_A_MESH = "wireguard_mesh_"
@@ -62,7 +63,7 @@ def problems(
             for name, given in look.passwords.items():
                 passwords[kind].setdefault(name, {}).update(given)
             if kind == "group_vars":
-                found += _state_of_all(look, sites)
+                found += _state_of_all(look, sites, of_hosts)
         if base in whole:
             found += _misnamed(base)
     for name in sorted(set(hosts) & set(groups)):
@@ -71,11 +72,15 @@ def problems(
     lists: list[tuple[str, File | IniList]] = [
         (shown, File(path, shown, known, listing=True, opened=opened)) for path, shown in lists_of_hosts(paths)
     ]
-    lists += [(shown, IniList(path, shown, known, among)) for path, shown, among in ini_lists_of_hosts(paths)]
+    lists += [(shown, IniList(path, shown, known, among, groups)) for path, shown, among in ini_lists_of_hosts(paths)]
     for shown, file in lists:
         found += file.problems
-        found += _twice(shown, file.beside_hosts, of_hosts, of_hosts)
-        found += _twice(shown, file.beside_groups, of_groups, {name: of_groups.get("all", {}) for name in groups})
+        found += _twice(shown, file.beside_hosts, of_hosts, {})
+        found += _twice(shown, file.beside_groups, of_groups, of_groups.get("all", {}))
+    for shown, file in lists:
+        for noted, beside in ((of_hosts, file.beside_hosts), (of_groups, file.beside_groups)):
+            for name, variable, _line in beside:
+                noted.setdefault(name, {}).setdefault(variable, shown)
     found += _outside(groups, sites, of_hosts, of_groups)
     found += hidden(groups, passwords["host_vars"], passwords["group_vars"])
     for path in paths:
@@ -88,21 +93,21 @@ def problems(
 def _twice(
     shown: str,
     beside: Iterable[tuple[str, str, int]],
-    own: dict[str, dict[str, str]],
-    more: Mapping[str, Mapping[str, str]],
+    own: Mapping[str, Mapping[str, str]],
+    of_all: Mapping[str, str],
 ) -> Iterator[dict[str, t.Any]]:
-    """Variables of a list that other files have as well, for the same host or group; more: for a group, those of the group all.
+    """Variables of a list that host_vars or group_vars have as well, for the same host or group; of_all: those of group_vars/all.
 
-    What stands in a list counts less than group_vars, even those of all hosts, and these less than host_vars.
+    What stands in a list counts less than group_vars, even those of all hosts, and these less than host_vars. Of two lists, and of
+    two groups in one, an operator may well mean the one that counts.
     """
     for name, variable, line in beside:
-        if other := own.get(name, {}).get(variable) or more.get(name, {}).get(variable):
+        if other := own.get(name, {}).get(variable) or of_all.get(variable):
             place = f"{shown}, line {line}" if line else shown
             message = (
                 f"{variable} of {name} stands in {other} too, and only one of the two counts. Take one of them out."
             )
             yield {"file": shown, "message": f"{place}: {message}", "unreadable": False}
-        own.setdefault(name, {}).setdefault(variable, shown)
 
 
 def _outside(
@@ -113,15 +118,19 @@ def _outside(
 ) -> Iterator[dict[str, t.Any]]:
     """Hosts that look like sites, and are not in the group of the sites: the mesh would be made without them.
 
-    Where there are no sites at all, that alone is told. A host of another mesh has a wireguard_mesh_group of its own.
+    Where there are no sites at all, that alone is told. A host of another mesh has a wireguard_mesh_group of its own; where the
+    inventory is read for another mesh, nobody knows which hosts are of none.
     """
-    members = set(groups.get(sites, []))
+    members = set(groups.get(sites, [])) if sites == "sites" else set()
     for host in sorted(set(groups.get("all", [])) - members) if members else ():
         own = {group for group, hosts in groups.items() if host in hosts and group != "all"}
         given = of_hosts.get(host, {})
-        if "wireguard_mesh_group" in given or any("wireguard_mesh_group" in of_groups.get(group, {}) for group in own):
+        if {"wireguard_mesh_group", "wireguard_mesh_state"} & given.keys():
             continue
-        slips = sorted(group for group in own if _spelling.meant(group, frozenset({sites})))
+        if any("wireguard_mesh_group" in of_groups.get(group, {}) for group in own):
+            continue
+        # Of a name this short two other letters make another word.
+        slips = sorted(group for group in own if _spelling.meant(group, frozenset({sites}), foreign=True))
         ours = sorted(name for name in given if name.startswith(_OF_A_MESH))
         if not ours and not slips:
             continue
@@ -131,14 +140,17 @@ def _outside(
         yield {"file": host, "message": message, "unreadable": False}
 
 
-def _state_of_all(look: Directory, sites: str) -> Iterator[dict[str, t.Any]]:
-    """One line for all sites must not take the whole mesh down, or do nothing without a word."""
+def _state_of_all(look: Directory, sites: str, of_hosts: Mapping[str, Mapping[str, str]]) -> Iterator[dict[str, t.Any]]:
+    """One line for all sites must not take the whole mesh down, or do nothing without a word.
+
+    Where sites have one of their own as well, or a template makes it, it is not one for all.
+    """
     variable = "wireguard_mesh_state"
-    for group in ("all", sites):
+    for group in ("all", sites) if not any(variable in given for given in of_hosts.values()) else ():
         file, state = look.variables.get(group, {}).get(variable), look.words.get(group, {}).get(variable)
-        if file and state != "present":
+        if file and state and state != "present" and "{" not in state:
             message = (
-                f"{file}: {variable} is {state or 'not present'} for all sites. Write it into the file below host_vars of the site "
+                f"{file}: {variable} is {state if state.isascii() and state.replace(' ', '').isalnum() else quote(state)} for all sites. Write it into the file below host_vars of the site "
                 "that is meant. To take the whole mesh down: ansible-playbook sitelink.tr069.remove -e sites=all."
             )
             yield {"file": file, "message": message, "unreadable": False}

@@ -23,7 +23,7 @@ from ansible_collections.sitelink.tr069.plugins.plugin_utils._plan.variables imp
     table,
 )
 from ansible_collections.sitelink.tr069.plugins.plugin_utils._readers import text
-from ansible_collections.sitelink.tr069.plugins.plugin_utils._readers.fault import Fault, quote
+from ansible_collections.sitelink.tr069.plugins.plugin_utils._readers.fault import Fault, quote, without_keys
 
 
 class Site:
@@ -163,6 +163,8 @@ def _half_width(row: Row, given: t.Any) -> str:
         return ""
     wrong = text.wrong_character(json.dumps(given, ensure_ascii=False, default=str), "\x20-\x7e")
     shown_as = meant if isinstance(meant, str) else json.dumps(meant, default=str)
+    if without_keys(shown_as) != shown_as:
+        return ""
     return f"is {quote(given)}, which holds the character {wrong}. Write {shown_as}, with the keyboard in English (half-width) mode."
 
 

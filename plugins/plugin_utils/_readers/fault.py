@@ -33,13 +33,22 @@ def argument(filter_name: str, what: str, read: t.Callable[[t.Any], t.Any], valu
     raise AnsibleFilterError(f"{filter_name}: {what} {fault}")
 
 
-# What is as long as a key in base64 may be one, wherever an operator put it.
-_KEY = re.compile(r"[A-Za-z0-9+/]{40,}={0,2}")
+_AS_LONG_AS_A_KEY = re.compile(r"[A-Za-z0-9+/]{40,}={0,2}")
+
+
+def without_keys(text: str) -> str:
+    """A text without what is as long as a key in base64, wherever an operator put it. A long path is none."""
+
+    def shown(found: re.Match[str]) -> str:
+        is_path = not found[0].endswith("=") and (found[0].startswith("/") or found[0].count("/") > 3)
+        return found[0] if is_path else "(a key)"
+
+    return _AS_LONG_AS_A_KEY.sub(shown, text)
 
 
 def quote(value: t.Any) -> str:
     """A value that is no secret, for a message: one line, not too long, and nothing that an older core would template."""
-    text = _KEY.sub("(a key)", json.dumps(value, ensure_ascii=False, default=str))
+    text = without_keys(json.dumps(value, ensure_ascii=False, default=str))
     text = re.sub(r"(?<=\{)(?=[{%#])|(?<=[}%#])(?=\})", " ", text)
     return text if len(text) <= 80 else text[:77] + "..."
 
@@ -81,11 +90,11 @@ def a_list(value: t.Any, advice: str) -> list[t.Any]:
     if isinstance(value, (list, tuple)):
         return list(value)
     words = re.findall(r"[^\s,，、;；\[\]［］'\"]+", value) if isinstance(value, str) else []
-    if words and re.match(r"\s*[\[［]", value):
+    if words and re.match(r"\s*[\[［]", value) and "{" not in value and without_keys(value) == value:
         meant = ", ".join(words)
         literal = ", ".join(f"'{word}'" for word in words)
         raise Fault(
             f"is {quote(value)}, which is text and no list. In a file of YAML write [{meant}], without quotes around it; in one "
-            f'of INI write "[{literal}]"; on the command line write JSON, -e \'{{"name": {json.dumps(words, ensure_ascii=False)}}}\'.'
+            f'of INI write "[{literal}]"; on the command line write JSON, -e \'{{"NAME": {json.dumps(words, ensure_ascii=False)}}}\'.'
         )
     raise Fault(f"is {quote(value)}, which is not a list. {advice}")

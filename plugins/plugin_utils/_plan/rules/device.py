@@ -7,8 +7,6 @@ from ansible_collections.sitelink.tr069.plugins.plugin_utils._plan.mesh import M
 from ansible_collections.sitelink.tr069.plugins.plugin_utils._plan.site import Site
 from ansible_collections.sitelink.tr069.plugins.plugin_utils._plan.variables import OVERHEAD, OVERHEAD_IPV4, default
 
-NIC_MTU = 1500  # Ethernet's, which a NIC has unless somebody says otherwise
-
 # The UDP port on which the daemons of the sites talk to each other inside the mesh (sitelink/tell.py).
 DAEMON_PORT = 22069
 
@@ -34,20 +32,21 @@ def check_ports_and_mtus(mesh: Mesh) -> None:
 
 
 def _check_nic(site: Site) -> None:
-    """The NIC takes what the mesh sends by it."""
-    given, own = site.get("wireguard_mesh_underlay_mtu"), site.get("nic_dhcp_mtu")
-    nic = own or NIC_MTU
+    """The NIC takes what the mesh sends by it, where its size is the role's. Of one that somebody else sets up nobody knows it."""
+    given, nic = site.get("wireguard_mesh_underlay_mtu"), site.get("nic_dhcp_mtu")
+    if not nic:
+        return
     if site.gave("wireguard_mesh_underlay_mtu") and given and given > nic:
         site.fault(
             "wireguard_mesh_underlay_mtu",
-            f"is {given}, and the NIC has {nic}{' (nic_dhcp_mtu)' if own else ''}. Write what passes between the sites, at most {nic}, or "
-            f"nic_dhcp_mtu: {given} as well.",
+            f"is {given}, and the NIC has {nic} (nic_dhcp_mtu). Write what passes between the sites, at most {nic}, or nic_dhcp_mtu: "
+            f"{given}.",
         )
-    elif own and mtu_of(site) > own - OVERHEAD_IPV4:
+    elif mtu_of(site) > nic - OVERHEAD_IPV4:
         site.fault(
             "nic_dhcp_mtu",
-            f"is {own}, and packets of the mesh are larger ({mtu_of(site)} and {OVERHEAD_IPV4} of WireGuard). Write "
-            f"wireguard_mesh_underlay_mtu: {own} as well.",
+            f"is {nic}, and packets of the mesh are larger ({mtu_of(site)} and {OVERHEAD_IPV4} of WireGuard). Write "
+            f"wireguard_mesh_underlay_mtu: {nic} as well.",
         )
 
 

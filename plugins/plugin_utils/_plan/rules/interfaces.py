@@ -26,7 +26,7 @@ def _check_identities(mesh: Mesh) -> None:
         owners: dict[str, str] = {}
         for site in mesh.sites:
             value = str(site.get(variable) or "").lower()
-            if not value or value == "mac":  # the NIC's own
+            if not value or value == "mac" or site.get("nic_dhcp_state") == "absent":  # the NIC's own, or nobody's
                 continue
             owner = owners.setdefault(value, site.name)
             if owner != site.name:

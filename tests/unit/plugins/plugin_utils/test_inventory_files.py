@@ -20,8 +20,8 @@ def inventory(tmp_path):
     return shutil.copytree(ROOT / "inventories" / "lab", tmp_path / "inventory")
 
 
-def problems(*sources, groups=None):
-    return inventory_files.problems(list(map(str, sources)), groups or GROUPS, known_variables())
+def problems(*sources, groups=None, sites="sites"):
+    return inventory_files.problems(list(map(str, sources)), groups or GROUPS, known_variables(), sites)
 
 
 def the_problem(*sources):
@@ -257,6 +257,7 @@ def test_a_list_that_ansible_takes_otherwise_is_told(inventory, hosts, words):
         "all:\n  children:\n    sites:\n      hosts:\n",
         "sites:\n",
         "sites:\n  hosts: site-a\n",
+        "plugin: ansible.builtin.generator\nhosts: {name: site-a}\nlayers: {}\n",
         "plugin: ansible.builtin.constructed\ngroups: {sites: true}\n",
         "sites:\n  hosts:\n    site-a: {nic_dhcp_mtu: 1400, note: {vars: 1}}\n    site-b: ~\n",
         "sites:\n  vars: {nic_dhcp_mtu: 1400}\n  hosts: {site-a: null}\nrouters:\n  hosts: {router: {model: x}}\n",
@@ -415,6 +416,8 @@ def test_a_variable_below_something_where_nothing_reads_it_is_told(inventory, pa
         "lans: {site-a: [192.168.1.0/24]}\nwireguard_mesh_lan_subnets: '{{ lans[inventory_hostname] }}'\n",
         "per_site: {site-a: {nic_dhcp_mtu: 1400}}\nnic_dhcp_mtu: '{{ per_site[inventory_hostname].nic_dhcp_mtu }}'\n",
         "vars: {note: 1}\nsite-a: 5\n",
+        "sites: {site-a: {nic_dhcp_mtu: 1400}}\nnic_dhcp_mtu: '{{ sites[inventory_hostname].nic_dhcp_mtu }}'\n",
+        "sites: {watch_interval: 30}\n",  # of another program
         "wireguard_mesh_external_peers: [{name: phone, sites: [site-a]}]\n",
     ],
 )
@@ -463,13 +466,51 @@ def test_a_host_that_is_no_site_is_nobodys_slip(inventory, given):
 
 
 def test_a_group_with_a_slip_in_its_name_is_told_whatever_its_hosts_have(inventory):
-    groups = {**GROUPS, "all": [*HOSTS, "site-d"], "sitse": ["site-d"]}
+    groups = {**GROUPS, "all": [*HOSTS, "site-d"], "Sites ": ["site-d"]}
     [problem] = problems(inventory, groups=groups)
-    assert problem["message"].startswith("site-d: is not in the group sites (but in sitse).")
+    assert problem["message"].startswith("site-d: is not in the group sites (but in Sites ).")
+
+
+@pytest.mark.parametrize(
+    ("more", "path", "text", "sites"),
+    [
+        # groups with short names, read for another mesh
+        (
+            {"wg": list(HOSTS), "db": ["c"], "web": ["d"], "all": [*HOSTS, "c", "d"]},
+            "host_vars/c.yml",
+            "note: 1\n",
+            "wg",
+        ),
+        # the sites of the other mesh, by a list
+        (
+            {"branch1": ["c"], "all": [*HOSTS, "c"]},
+            "branch",
+            "[branch1]\nc wireguard_mesh_address=192.168.12.1\n[branch1:vars]\nwireguard_mesh_group=branch1\n",
+            "sites",
+        ),
+        (
+            {"branch1": ["c"], "all": [*HOSTS, "c"]},
+            "host_vars/c.yml",
+            "wireguard_mesh_address: 192.168.12.1\n",
+            "branch1",
+        ),
+        # one that left
+        (
+            {"retired": ["c"], "all": [*HOSTS, "c"]},
+            "host_vars/c.yml",
+            "wireguard_mesh_address: 192.168.11.9\nwireguard_mesh_state: absent\n",
+            "sites",
+        ),
+        ({"sites_2": ["c"], "all": [*HOSTS, "c"]}, "host_vars/c.yml", "note: 1\n", "sites"),
+    ],
+)
+def test_hosts_of_other_groups_are_nobodys_slip(inventory, more, path, text, sites):
+    write(inventory / path, text)
+    assert problems(inventory, groups={**GROUPS, **more}, sites=sites) == []
 
 
 @pytest.mark.parametrize("path", ["group_vars/all/zz.yml", "group_vars/sites/more.yml"])
-@pytest.mark.parametrize("state", ["absent", "planned", "'{{ x }}'"])
+@pytest.mark.parametrize("state", ["absent", "planned", "retired"])
 def test_a_state_for_all_sites_is_refused(inventory, path, state):
     write(inventory / path, f"wireguard_mesh_state: {state}\n")
     message = the_problem(inventory)["message"]
@@ -479,6 +520,13 @@ def test_a_state_for_all_sites_is_refused(inventory, path, state):
 def test_a_state_for_some_sites_is_theirs(inventory):
     write(inventory / "group_vars/all/zz.yml", "wireguard_mesh_state: present\n")
     write(inventory / "group_vars/retired.yml", "wireguard_mesh_state: absent\n")
+    assert problems(inventory, groups={**GROUPS, "retired": ["site-b"]}) == []
+    state = "\"{{ 'absent' if inventory_hostname in groups['gone'] | default([]) else 'present' }}\"\n"
+    write(inventory / "group_vars/all/zz.yml", "wireguard_mesh_state: " + state)
+    assert problems(inventory, groups={**GROUPS, "retired": ["site-b"]}) == []
+    write(inventory / "group_vars/all/zz.yml", "wireguard_mesh_state: planned\n")
+    with open(inventory / "host_vars/site-a.yml", "a") as file:
+        file.write("wireguard_mesh_state: present\n")
     assert problems(inventory, groups={**GROUPS, "retired": ["site-b"]}) == []
 
 
@@ -506,6 +554,9 @@ def test_a_list_in_the_form_of_ini_that_ansible_reads_by_half_is_told(inventory,
         "site-a\n[sites]\nsite-a ansible_user=me note='a b'\nsite-[b:c]\n[sites:vars]\nx = 1\n[all:children]\nsites\n",
         "sites:\n  hosts:\n    site-a:\n",
         '{"sites": ["site-a"]}\n',
+        '"sites":\n  hosts:\n    site-a:\n',
+        "sites: {hosts: {site-a: {}}}\n",
+        "x-base: &b {note: 1}\nsites: {hosts: {site-a: *b}}\n",
         "---\nsites:\n  hosts:\n    site-a:\n",
         "",
     ],
@@ -548,17 +599,18 @@ def test_a_variable_of_a_list_that_stands_in_another_file_is_told(inventory, nam
     assert problem["message"].startswith(words) and "only one of the two counts" in problem["message"]
 
 
-def test_a_variable_of_one_host_in_two_lists_is_told(inventory):
+def test_of_two_lists_and_of_two_groups_the_operator_may_mean_the_one_that_counts(inventory):
     for name, value in ("one.yml", 22001), ("two.yml", 22002):
-        write(inventory / name, f"sites:\n  hosts:\n    site-a: {{wireguard_mesh_port: {value}}}\n")
-    message = the_problem(inventory)["message"]
-    assert message.startswith("two.yml, line 3: wireguard_mesh_port of site-a stands in one.yml too")
-    (inventory / "two.yml").unlink()
+        write(
+            inventory / name,
+            f"sites:\n  hosts:\n    site-a: {{wireguard_mesh_port: {value}}}\n  vars: {{nic_dhcp_mtu: {value - 20700}}}\n",
+        )
     write(
-        inventory / "one.yml",
-        "a:\n  hosts:\n    site-a: {nic_dhcp_mtu: 1400}\nb:\n  hosts:\n    site-a: {nic_dhcp_mtu: 1401}\n",
+        inventory / "three.yml",
+        "all:\n  vars: {wireguard_mesh_keepalive: 20}\n  children:\n    sites:\n      vars: {wireguard_mesh_keepalive: 21}\n",
     )
-    assert the_problem(inventory)["message"].startswith("one.yml, line 6: nic_dhcp_mtu of site-a stands in one.yml too")
+    write(inventory / "four.yml", "a:\n  hosts:\n    site-b: &b {watch_interval: 30}\nb:\n  hosts:\n    site-b: *b\n")
+    assert problems(inventory) == []
 
 
 def test_a_list_has_the_name_that_tells_it_from_the_files_beside_it(tmp_path):
@@ -567,3 +619,25 @@ def test_a_list_has_the_name_that_tells_it_from_the_files_beside_it(tmp_path):
     write(tmp_path / "host_vars/site-b.yml", "ansible_host: 192.0.2.1\n")
     write(tmp_path / "hosts/site-b.yml", "sites:\n  hosts:\n    site-b：\n")
     assert the_problem(tmp_path / "hosts", tmp_path / "sites.yml")["file"] == "hosts/site-b.yml"
+
+
+def test_the_files_of_one_inventory_name_each_others_groups(tmp_path):
+    write(tmp_path / "inventory/01-hosts", "[west]\nsite-a\n[east]\nsite-b\n")
+    write(tmp_path / "inventory/02-groups", "[sites:children]\nwest\neast\n[sites:vars]\nnic_dhcp_mtu=1400\n")
+    groups = {
+        "all": ["site-a", "site-b"],
+        "ungrouped": [],
+        "west": ["site-a"],
+        "east": ["site-b"],
+        "sites": ["site-a", "site-b"],
+    }
+    assert problems(tmp_path / "inventory", groups=groups) == []
+    assert problems(tmp_path / "inventory/01-hosts", tmp_path / "inventory/02-groups", groups=groups) == []
+    write(tmp_path / "inventory/02-groups", "[sites:children]\nwset\n")
+    [problem] = problems(tmp_path / "inventory", groups=groups)
+    assert problem["unreadable"] and problem["message"].startswith("02-groups")
+
+
+def test_the_settings_of_another_program_are_no_list(inventory):
+    write(inventory / "ec2", "[ec2]\nregions: all\ndestination_variable = x\n")
+    assert problems(inventory) == []

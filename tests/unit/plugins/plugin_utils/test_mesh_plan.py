@@ -653,6 +653,8 @@ def test_problems_say_what_was_meant(mesh, variable, value, advice):
             [{"name": "phone", "address": "192.168.11.100", "sites": ["site-a"], "preshared_key": KEY_TEXT}],
         ),
         ("wireguard_mesh_external_peers", {"name": "phone", "private_key": KEY_TEXT}),
+        ("wireguard_mesh_external_peers", [{"name": "phone", "address": "192.168.11．100", "public_key": KEY_TEXT}]),
+        ("wireguard_mesh_peers_only", f"[{KEY_TEXT}]"),
         ("wireguard_mesh_external_peers", ["phone 192.168.11.100 " + KEY_TEXT]),
         ("wireguard_mesh_external_peers", "phone " + KEY_TEXT),
         ("wireguard_mesh_preshared_keys", KEY_TEXT),
@@ -680,17 +682,28 @@ def test_two_sites_with_one_identity(mesh, variable, value):
 
 def test_the_nic_itself_may_be_the_client_everywhere(mesh):
     assert faults(mesh.spoil(nic_dhcp_client_id="mac")) == []
+    assert faults(mesh.spoil(nic_dhcp_mac="02:69:01:02:03:04", nic_dhcp_state="absent")) == []  # nobody uses it
+
+
+@pytest.mark.parametrize("path", ["/usr/local/lib/some/programs/of/this/operator", "/srv/" + "a" * 60])
+def test_a_long_path_is_no_key(mesh, path):
+    assert path[:60] in message(mesh.spoil("site-b", wireguard_mesh_endpoint=path))
+
+
+def test_a_list_of_mappings_as_text_gets_the_example(mesh):
+    words = message(mesh.spoil("site-b", tr069_firewall_allow="[{protocol: tcp, ports: [443]}]"))
+    assert "which is not a list. Write a list, such as [{protocol: tcp, ports: [443]" in words
 
 
 @pytest.mark.parametrize(
     ("given", "variable"),
     [
-        ({"wireguard_mesh_underlay_mtu": 9000}, "wireguard_mesh_underlay_mtu"),
+        ({"wireguard_mesh_underlay_mtu": 9000}, None),  # of a NIC that the operator sets up
         ({"wireguard_mesh_underlay_mtu": 1500, "nic_dhcp_mtu": 1492}, "wireguard_mesh_underlay_mtu"),
         ({"nic_dhcp_mtu": 1280}, "nic_dhcp_mtu"),
         ({"nic_dhcp_mtu": 1400, "wireguard_mesh_mtu": 1380}, "nic_dhcp_mtu"),
         ({"wireguard_mesh_underlay_mtu": 9000, "nic_dhcp_mtu": 9000}, None),
-        ({"wireguard_mesh_underlay_mtu": 9000, "nic_dhcp_state": "absent"}, None),
+        ({"wireguard_mesh_underlay_mtu": 9000, "nic_dhcp_mtu": 1500, "nic_dhcp_state": "absent"}, None),
         ({"wireguard_mesh_underlay_mtu": 1492, "nic_dhcp_mtu": 1492}, None),
         ({"nic_dhcp_mtu": 1492}, None),  # 1420 and 60 fit
         ({"wireguard_mesh_underlay_mtu": 1400}, None),
