@@ -6,7 +6,7 @@ from __future__ import annotations
 import pathlib
 import re
 import typing as t
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 import yaml
 from ansible.errors import AnsibleError
@@ -21,11 +21,11 @@ class IniList:
     """One list. Where Ansible cannot read it to its end, it goes on with what it read before."""
 
     def __init__(
-        self, path: pathlib.Path, shown: str, known: frozenset[str], among_others: bool, groups: Collection[str]
+        self, path: pathlib.Path, shown: str, known: frozenset[str], among_others: bool, groups: Mapping[str, list[str]]
     ) -> None:
         """
         :param among_others: it lies in a directory of lists, where something else may lie, too.
-        :param groups: all groups of the inventory, for the files of one can name each other's.
+        :param groups: all groups of the inventory with their hosts, for the files of one can name each other's.
         """
         self._shown = shown
         self.problems: list[dict[str, t.Any]] = []
@@ -43,7 +43,10 @@ class IniList:
         elif not _is_utf8(data):
             if not (among_others and b"\0" in data):  # what is no text at all, strays tell
                 self._problem(0, "is no UTF-8 text. Open it in an editor and save it again as UTF-8.")
-        elif not among_others or (looks_like_ini(data.decode()) and _has_any(data.decode(), groups)):
+        elif not among_others or (
+            looks_like_ini(data.decode())
+            and _is_about(data.decode(), {"sites", *(group for group in groups if groups[group])})
+        ):
             self._read(path, data.decode(), known, groups)
 
     def _problem(self, line: int, message: str) -> None:
@@ -105,7 +108,7 @@ def _is_mapping(text: str) -> bool:
         return text.lstrip().startswith(("---", "{"))
 
 
-def _has_any(text: str, groups: Collection[str]) -> bool:
-    """Whether a file in the form of INI is about groups of the inventory; other programs have such files as well."""
+def _is_about(text: str, groups: Collection[str]) -> bool:
+    """Whether a file in the form of INI is about these groups; other programs have such files as well."""
     sections = re.findall(r"(?m)^\s*\[([^\]:]+)", text)
     return not sections or any(section.strip() in groups for section in sections)
