@@ -971,6 +971,38 @@ def test_ever_new_addresses_of_a_name_do_not_keep_a_seed_from_its_first_turn():
     assert turns[0] < 20 and len(turns) >= 4, turns
 
 
+@pytest.mark.parametrize(
+    "proven, names, seeds, last",
+    [
+        (1, 1, 0, 1.1), (3, 2, 1, 9.5), (4, 2, 2, 13.7), (4, 0, 4, 14.7), (2, 4, 0, 9.5), (1, 4, 2, 11.6), (4, 4, 0, 13.7),
+        (4, 3, 1, 13.7), (4, 3, 2, 17.9),
+    ],
+)  # fmt: skip
+def test_the_first_search_tries_all_that_are_known_one_after_the_other(proven, names, seeds, last):
+    """Seconds until the last of them has its first turn: 2 s each. Only what was proven and waited for 15 s goes in between."""
+    mesh = Mesh(
+        plan("b", "site.lab.test" if names else None, seeds=["10.3.3.%d:22000" % number for number in range(seeds)]), plan("c")
+    )  # fmt: skip
+    for number in range(proven):
+        mesh.hear(endpoint="10.1.1.%d:22000" % number)
+        mesh.observe(0.2)
+        mesh.observe(0.2)
+    mesh.peers.moved(mesh.now)
+    mesh.observe(1.5)
+    assert not mesh.state().alive
+    first, answer_at, start = {}, None, mesh.now
+    for number in range(600):
+        actions = mesh.step(0.1 if number else 0)
+        if any(state.plan.name == "b" for state in actions.lookups):
+            answer_at = number + 1
+        if answer_at == number:
+            mesh.answer(*("10.2.2.%d" % each for each in range(names)))
+        if "key-b" in actions.tries:
+            first.setdefault(actions.tries["key-b"], round(mesh.now - start, 1))
+    assert len(first) == proven + names + seeds
+    assert max(first.values()) <= last, first
+
+
 @pytest.mark.parametrize("word", [False, True], ids=["by its resolver", "and by its word"])
 def test_a_member_whose_resolver_names_ever_new_addresses_costs_turns_and_not_the_link(word):
     """The system's resolver is right, but the peer is not there yet. It has to be called again and again."""
