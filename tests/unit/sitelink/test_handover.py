@@ -248,7 +248,24 @@ def test_an_old_key_that_stays_in_use_is_told():
     site.settle()
     assert [site.handover.overdue(site.plan, now) for now in (5.0, 34.0, 35.0)] == [[], [], ["b"]]
     site.handover.use_peer(site.plan, site.peer("b"))
-    assert site.handover.overdue(site.plan, 36.0) == [] and site.handover.pending_since is None
+    assert site.handover.overdue(site.plan, 36.0) == [] and site.handover.pending_since == {}
+
+
+def test_each_old_key_has_its_own_time_before_it_is_told():
+    """site-b is away for long when site-c gets a new key; then both exchange their addresses."""
+    site = Site("a", dict.fromkeys(ADDRESS, 1))
+    site.give({"a": 1, "b": 2, "c": 1})
+    site.settle()
+    assert [site.handover.overdue(site.plan, now) for now in (0.0, 600.0)] == [[], ["b"]]
+    site.give({"a": 1, "b": 2, "c": 2})
+    site.settle()
+    assert [site.handover.overdue(site.plan, now) for now in (600.1, 620.0)] == [["b"], ["b"]]
+    site.give({"a": 1, "b": 2, "c": 2}, {"a": ADDRESS["a"], "b": ADDRESS["c"], "c": ADDRESS["b"]})
+    site.settle()
+    assert [site.handover.overdue(site.plan, now) for now in (621.0, 631.0)] == [["b"], ["b", "c"]]
+    site.give({"a": 1, "b": 2, "c": 2, "d": 1}, {"a": ADDRESS["a"], "b": "192.168.11.8", "c": ADDRESS["b"], "d": "192.168.11.9"})
+    site.settle()
+    assert site.handover.overdue(site.plan, 632.0) == ["b", "c"]
 
 
 def test_a_silent_peer_is_looked_for_by_both_keys_in_turn():
