@@ -228,6 +228,57 @@ def test_an_address_changes_with_the_key(order, address):
     assert sites[1].handover.own == key("b", 2) and not any(site.handover.overdue(site.plan, 1e6) for site in sites)
 
 
+def test_a_half_finished_change_of_keys_goes_on_at_another_address():
+    """What site-a promised site-b, when b's other key has its turn, and with which it is tried, stay b's."""
+    one = {"a": 1, "b": 2, "c": 1}
+    away, swapped = {**ADDRESS, "b": "192.168.11.22"}, {**ADDRESS, "b": ADDRESS["c"], "c": ADDRESS["b"]}
+    for address in (away, swapped):
+        site = Site("a", dict.fromkeys(ADDRESS, 1))
+        site.give(one)
+        site.settle()
+        assert site.handover.knows(
+            site.plan, site.conf, ADDRESS["b"], key("b", 2), handover.digest(preshared(one, "a", "b"))
+        )
+        assert not site.handover.try_other(site.peer("b"), 0)
+        site.give(one, address)
+        site.settle()
+        assert site.handover.key(site.peer("b")) == key("b", 1)
+        assert site.handover.try_other(site.peer("b"), handover.OTHER_KEY_SECONDS)
+        site.give(one, ADDRESS)
+        site.settle()
+        assert site.handover.key(site.peer("b")) == key("b", 2)  # it is still tried with this one
+        site.give({"a": 1, "b": 3, "c": 1}, address)
+        site.settle()
+        assert site.handover.use_peer(site.plan, site.peer("b"), key("b", 2))  # as it was promised
+        assert site.handover.peers[address["b"]] == [key("b", 2), preshared(one, "a", "b")]
+
+
+@pytest.mark.parametrize("address", ["192.168.11.22", "192.168.11.3"], ids=["new", "of another"])
+def test_a_new_key_waits_for_a_site_whose_address_changes_meanwhile(address):
+    addresses = {**ADDRESS, "b": address, "c": "192.168.11.33"}
+    site = Site("a", dict.fromkeys(ADDRESS, 1))
+    site.give({"a": 2, "b": 1, "c": 1})
+    site.settle()
+    site.give({"a": 2, "b": 1, "c": 1}, addresses)
+    site.settle()
+    assert set(site.handover.lacking(0)) == {addresses["b"], addresses["c"]}
+    assert site.handover.own == key("a", 1)
+
+
+def test_a_device_made_anew_keeps_the_preshared_key_when_the_others_key_changes_at_once():
+    """site-a's own new key waits; then site-b gets a new one at once, while a boots."""
+    a, b = sites = [Site(name, dict.fromkeys(ADDRESS, 1)) for name in "ab"]
+    for site in sites:
+        site.give({"a": 2, "b": 1, "c": 1})
+        site.settle()
+    assert talk(a, b)
+    for site in sites:
+        site.give({"a": 2, "b": 2, "c": 1}, at_once="b")
+    b.settle()
+    a.restart(device=True)
+    assert a.handover.own == key("a", 1) and b.handover.own == key("b", 2) and talk(a, b)
+
+
 def test_a_record_of_an_early_version_knows_addresses_only():
     sites = [Site(name, dict.fromkeys(ADDRESS, 1)) for name in ADDRESS]
     for site in sites:
@@ -248,7 +299,27 @@ def test_an_old_key_that_stays_in_use_is_told():
     site.settle()
     assert [site.handover.overdue(site.plan, now) for now in (5.0, 34.0, 35.0)] == [[], [], ["b"]]
     site.handover.use_peer(site.plan, site.peer("b"))
-    assert site.handover.overdue(site.plan, 36.0) == [] and site.handover.pending_since is None
+    assert site.handover.overdue(site.plan, 36.0) == [] and site.handover.pending_since == {}
+
+
+def test_each_old_key_has_its_own_time_before_it_is_told():
+    """site-b is away for long when site-c gets a new key; then both exchange their addresses."""
+    site = Site("a", dict.fromkeys(ADDRESS, 1))
+    site.give({"a": 1, "b": 2, "c": 1})
+    site.settle()
+    assert [site.handover.overdue(site.plan, now) for now in (0.0, 600.0)] == [[], ["b"]]
+    site.give({"a": 1, "b": 2, "c": 2})
+    site.settle()
+    assert [site.handover.overdue(site.plan, now) for now in (600.1, 620.0)] == [["b"], ["b"]]
+    site.give({"a": 1, "b": 2, "c": 2}, {"a": ADDRESS["a"], "b": ADDRESS["c"], "c": ADDRESS["b"]})
+    site.settle()
+    assert [site.handover.overdue(site.plan, now) for now in (621.0, 631.0)] == [["b"], ["b", "c"]]
+    site.give(
+        {"a": 1, "b": 2, "c": 2, "d": 1},
+        {"a": ADDRESS["a"], "b": "192.168.11.8", "c": ADDRESS["b"], "d": "192.168.11.9"},
+    )
+    site.settle()
+    assert site.handover.overdue(site.plan, 632.0) == ["b", "c"]
 
 
 def test_a_silent_peer_is_looked_for_by_both_keys_in_turn():

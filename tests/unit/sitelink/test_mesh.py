@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What the mesh daemon makes of messages and of answers of DNS, honest and not. The device and the network are of straw."""
 
+import types
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_peers import A, B, C, D, Mesh, plan
 
-from sitelink import dns, mesh, peers, tell
+from sitelink import dns, handover, mesh, peers, tell
 
 PHONE = "192.168.11.9"
 ASK, ANSWER = tell.build(tell.ASK)[0], tell.build(tell.ANSWER)[0]
@@ -220,6 +222,24 @@ def test_a_move_of_the_site_wakes_no_phone_for_good(daemon, monkeypatch):
     (words,) = sets
     given = {words[at + 1]: words[at + 5] for at, word in enumerate(words) if word == "peer"}
     assert given == {"key-b": "25", "key-c": "25", "key-phone": "0"}
+
+
+def test_keys_that_are_late_stand_in_what_is_published(daemon, monkeypatch):
+    """The new one of this site, which site-c does not know, and that of site-b, which still uses its old one."""
+    published, said = [], []
+    monkeypatch.setattr(mesh.state, "publish", lambda path, report: published.append(report))
+    monkeypatch.setattr(mesh.time, "monotonic", lambda: daemon.mesh.now)
+    daemon.loop = types.SimpleNamespace(notifier=types.SimpleNamespace(status=said.append))
+    daemon.exits = types.SimpleNamespace(report=lambda: None)
+    daemon.config_fault, daemon.faults, daemon.peer_faults, daemon.post_fault, daemon.way = "", [], {}, "", None
+    daemon.handover = handover.Handover({"peers": {B: ["key-before"]}, "waits": [C]})
+    daemon.asking_since = daemon.mesh.now
+    daemon.report()
+    daemon.mesh.now += handover.WAIT_SECONDS
+    daemon.report()
+    assert [(report["state"], report["reason"] == "") for report in published] == [("ok", True), ("fault", False)]
+    assert "the new key of this site is not in use yet, because not all know it: c;" in published[1]["reason"]
+    assert "the old key of b is still in use" in published[1]["reason"] and said[1] == published[1]["reason"]
 
 
 def found(*addresses, server="198.18.0.53"):

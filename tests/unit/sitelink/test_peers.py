@@ -424,6 +424,17 @@ def test_a_changed_plan_keeps_the_living():
     assert mesh.observe(1).removed == []  # it never had it
 
 
+def test_the_addresses_of_a_former_name_go_with_it():
+    mesh = Mesh(plan("b", seeds=["10.8.8.8:22000"]))
+    mesh.step()
+    mesh.answer("10.3.3.3")
+    mesh.peers.answer(mesh.state(), ["10.4.4.4"], "", mesh.now, others=True)
+    assert len(mesh.state().candidates) == 3
+    mesh.peers.update(mesh.cfg._replace(peers=[plan("b", "other.lab.test", seeds=["10.8.8.8:22000"])]))
+    assert set(mesh.state().candidates) == {"10.8.8.8:22000"}
+    assert {endpoint for _, endpoint in mesh.tries(60)} == {"10.8.8.8:22000"}
+
+
 def test_a_peer_that_was_removed_by_hand_is_put_back_at_once(capsys):
     mesh = Mesh(plan("b"), plan("c"))
     mesh.bring_up()
@@ -573,6 +584,20 @@ def test_a_liar_costs_one_turn_of_many():
     assert next(when for when, endpoint in tried if endpoint == "10.3.3.3:22000") < 8
     assert sum(1 for _, endpoint in tried if endpoint == "10.3.3.3:22000") >= 3
     assert len([endpoint for _, endpoint in tried if endpoint.startswith("10.66.")]) < 9
+
+
+def test_a_liar_is_heeded_no_more_often_because_he_was_wrong():
+    """Each of his words makes a live peer prove that it lives."""
+    mesh = Mesh(plan("b"), plan("c", None))
+    mesh.bring_up()
+    mesh.bring_up("c", "10.2.2.2")
+    heeded = 0
+    for number in range(100):
+        heeded += mesh.peers.told(C, [(B, "10.66.0.%d:22000" % number, 0)], mesh.now)
+        mesh.hear()
+        mesh.observe(0.1)
+        assert mesh.state().alive and mesh.state().suspect is None
+    assert heeded == 10 / peers.TOLD_SECONDS
 
 
 def test_only_who_is_heard_is_told_of():
@@ -873,6 +898,14 @@ class TestAnEndpointThatTheDeviceHasNotFromHere:
             assert mesh.step(0.1).tries == {"key-b": "10.9.9.%d:22000" % number}
         assert set(mesh.state().candidates) == set(mesh.state().remembered) | {"10.9.9.8:22000"}
 
+    def test_a_wrong_one_goes_once_the_peer_is_heard_elsewhere(self):
+        mesh = self.lost()
+        mesh.running().endpoint = self.HAND
+        assert mesh.step(0.1).tries == {"key-b": self.HAND}
+        mesh.hear(endpoint="10.1.1.2:22000")
+        mesh.step(0.1)
+        assert mesh.state().alive and set(mesh.state().candidates) == {"10.1.1.1:22000", "10.1.1.2:22000"}
+
     def test_one_that_is_known_and_waits_has_its_turn_too(self):
         mesh = self.lost(4)
         mesh.tries(600, step=1)
@@ -969,6 +1002,38 @@ def test_ever_new_addresses_of_a_name_do_not_keep_a_seed_from_its_first_turn():
             mesh.answer(*("10.66.%d.%d" % (mesh.now % 250, last) for last in range(1, 9)))
         turns += [number / 10] if "10.8.8.8:22000" in actions.tries.values() else []
     assert turns[0] < 20 and len(turns) >= 4, turns
+
+
+@pytest.mark.parametrize(
+    "proven, names, seeds, last",
+    [
+        (1, 1, 0, 1.1), (3, 2, 1, 9.5), (4, 2, 2, 13.7), (4, 0, 4, 14.7), (2, 4, 0, 9.5), (1, 4, 2, 11.6), (4, 4, 0, 13.7),
+        (4, 3, 1, 13.7), (4, 3, 2, 17.9),
+    ],
+)  # fmt: skip
+def test_the_first_search_tries_all_that_are_known_one_after_the_other(proven, names, seeds, last):
+    """Seconds until the last of them has its first turn: 2 s each. Only what was proven and waited for 15 s goes in between."""
+    mesh = Mesh(
+        plan("b", "site.lab.test" if names else None, seeds=["10.3.3.%d:22000" % number for number in range(seeds)]), plan("c")
+    )  # fmt: skip
+    for number in range(proven):
+        mesh.hear(endpoint="10.1.1.%d:22000" % number)
+        mesh.observe(0.2)
+        mesh.observe(0.2)
+    mesh.peers.moved(mesh.now)
+    mesh.observe(1.5)
+    assert not mesh.state().alive
+    first, answer_at, start = {}, None, mesh.now
+    for number in range(600):
+        actions = mesh.step(0.1 if number else 0)
+        if any(state.plan.name == "b" for state in actions.lookups):
+            answer_at = number + 1
+        if answer_at == number:
+            mesh.answer(*("10.2.2.%d" % each for each in range(names)))
+        if "key-b" in actions.tries:
+            first.setdefault(actions.tries["key-b"], round(mesh.now - start, 1))
+    assert len(first) == proven + names + seeds
+    assert max(first.values()) <= last, first
 
 
 @pytest.mark.parametrize("word", [False, True], ids=["by its resolver", "and by its word"])

@@ -122,6 +122,12 @@ class TestWhatWasToldIsKept:
         assert site(FAULT) == "fault"
         assert [site(OK, command=command), site(OK)] == ["", "ok"]
 
+    def test_a_command_that_fails_is_run_again_by_the_next_daemon(self, site, hook):
+        shell, option, script = hook[1]["command"]
+        fails, works = [[shell, option, script + "; test -e %s" % word] for word in ("/no/such", "/")]
+        assert [site(FAULT, command=fails) for _ in range(3)] == ["fault"] * 3
+        assert [site(FAULT, command=works) for _ in range(3)] == ["fault", "", ""]
+
     def test_another_command_knows_nothing_of_it(self, site, hook):
         _, settings = hook
         other = settings["command"] + ["x"]

@@ -48,7 +48,7 @@ class Handover:
         # {address: (public key, preshared key)}: what this site said to know, maybe of an earlier plan
         self.other = set()  # addresses whose new key is tried, although they said nothing
         self.turns = {}  # {address: when the other key of a silent peer is to be tried}
-        self.pending_since = None
+        self.pending_since = {}  # {address: when it was first seen that another key than the plan's is in use}
 
     def to_save(self):
         promised = {address: list(item) for address, item in self.promised.items()}
@@ -101,6 +101,7 @@ class Handover:
         self.promised = {moved[address]: item for address, item in self.promised.items() if address in moved}
         self.ready = {moved[address]: when for address, when in self.ready.items() if address in moved}
         self.turns = {moved[address]: when for address, when in self.turns.items() if address in moved}
+        self.pending_since = {moved[address]: when for address, when in self.pending_since.items() if address in moved}
         self.waits = [moved[address] for address in self.waits if address in moved]
         self.other = {moved[address] for address in self.other if address in moved}
         self.site, self.names = plan.site, {peer.address: peer.name for peer in plan.peers}
@@ -127,12 +128,9 @@ class Handover:
 
     def overdue(self, plan, now):
         """The names of peers whose old keys are in use for longer than a change of keys takes."""
-        names = [peer.name for peer in plan.peers if self.pending(peer)]
-        if not names:
-            self.pending_since = None
-        elif self.pending_since is None:
-            self.pending_since = now
-        return names if names and now - self.pending_since >= WAIT_SECONDS else []
+        pending = [peer for peer in plan.peers if self.pending(peer)]
+        self.pending_since = {peer.address: self.pending_since.get(peer.address, now) for peer in pending}
+        return [peer.name for peer in pending if now - self.pending_since[peer.address] >= WAIT_SECONDS]
 
     def heard(self, plan, peer):
         """A peer lives with the key that it is tried with. Returns whether that is its new one."""

@@ -539,14 +539,20 @@ class Peers:
     @staticmethod
     def _turn(state, endpoint, now):
         """The order of turns: the untried, the better source first, then who waited longest. Nobody waits for ever, be it for new
-        addresses of a name or for what was proven: who waited for long goes first, and after a new one somebody that waited.
+        addresses of a name or for what was proven: who waited for long goes first, and after a new one somebody that waited, but
+        not before all that are known have had a turn.
         """
         candidate, proven = state.candidates[endpoint], endpoint in state.remembered
         new, rank = candidate.tried_at is None, RANK[candidate.source]
         if new and candidate.source not in ("dns", "seed"):
             return (0, rank, 0)
         since = candidate.waits_at if new else candidate.tried_at
-        if now - since >= (PROVEN_SECONDS if new or proven else PAUSE if state.was_new else LAST_PAUSE):
+        patience = LAST_PAUSE
+        if new or proven or (state.was_new and not state.passes):
+            patience = PROVEN_SECONDS
+        elif state.was_new:
+            patience = PAUSE
+        if now - since >= patience:
             return (1, 0, since)
         return (2, rank, since) if new else (3, 0, since)
 
