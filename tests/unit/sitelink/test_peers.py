@@ -1005,14 +1005,16 @@ def test_ever_new_addresses_of_a_name_do_not_keep_a_seed_from_its_first_turn():
 
 
 @pytest.mark.parametrize(
-    "proven, names, seeds, last",
+    "proven, names, seeds, answer, last",
     [
-        (1, 1, 0, 1.1), (3, 2, 1, 9.5), (4, 2, 2, 13.7), (4, 0, 4, 14.7), (2, 4, 0, 9.5), (1, 4, 2, 11.6), (4, 4, 0, 13.7),
-        (4, 3, 1, 13.7), (4, 3, 2, 17.9),
+        (1, 1, 0, 0.1, 1.1), (3, 2, 1, 0.1, 9.5), (4, 2, 2, 0.1, 13.7), (4, 0, 4, 0.1, 14.7), (2, 4, 0, 0.1, 9.5),
+        (1, 4, 2, 0.1, 11.6), (4, 4, 0, 0.1, 13.7), (4, 3, 1, 0.1, 13.7), (4, 3, 2, 0.1, 17.9),
+        (1, 4, 0, 9, 15.5), (4, 4, 0, 9, 15.8), (1, 4, 2, 9, 15.8), (4, 4, 2, 9, 26.3),
     ],
 )  # fmt: skip
-def test_the_first_search_tries_all_that_are_known_one_after_the_other(proven, names, seeds, last):
-    """Seconds until the last of them has its first turn: 2 s each. Only what was proven and waited for 15 s goes in between."""
+def test_the_first_search_tries_all_that_are_known_one_after_the_other(proven, names, seeds, answer, last):
+    """Seconds until the last of them has its first turn: 2 s each, be DNS quick or late to answer. Only what was
+    proven and waited for 15 s goes in between."""
     mesh = Mesh(
         plan("b", "site.lab.test" if names else None, seeds=["10.3.3.%d:22000" % number for number in range(seeds)]), plan("c")
     )  # fmt: skip
@@ -1027,13 +1029,30 @@ def test_the_first_search_tries_all_that_are_known_one_after_the_other(proven, n
     for number in range(600):
         actions = mesh.step(0.1 if number else 0)
         if any(state.plan.name == "b" for state in actions.lookups):
-            answer_at = number + 1
+            answer_at = number + int(answer * 10)
         if answer_at == number:
             mesh.answer(*("10.2.2.%d" % each for each in range(names)))
         if "key-b" in actions.tries:
             first.setdefault(actions.tries["key-b"], round(mesh.now - start, 1))
     assert len(first) == proven + names + seeds
     assert max(first.values()) <= last, first
+
+
+def test_a_record_that_changed_has_the_next_turn_and_another_search_begins_as_the_first():
+    seeds = ["10.8.8.%d:22000" % number for number in range(5)]
+    names = ["10.3.3.%d" % number for number in range(4)]
+    mesh = Mesh(plan("b", seeds=seeds))
+    mesh.step()
+    mesh.answer("10.5.5.5")
+    mesh.state().busy = True  # no more DNS
+    assert {endpoint for _, endpoint in mesh.tries(30)} == {"10.5.5.5:22000", *seeds}
+    mesh.answer(*names)
+    mesh.state().busy = True
+    when, endpoint = mesh.tries(4)[0]
+    assert when <= peers.TRY_SECONDS and endpoint == "10.3.3.0:22000"
+    mesh.tries(30)
+    mesh.peers.moved(mesh.now)
+    assert [endpoint for _, endpoint in mesh.tries(18)][:9] == [name + ":22000" for name in names] + seeds
 
 
 @pytest.mark.parametrize("word", [False, True], ids=["by its resolver", "and by its word"])

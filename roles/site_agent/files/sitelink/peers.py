@@ -69,7 +69,7 @@ class PeerState:
         "plan", "present", "endpoint", "source", "alive", "rx", "rx_at", "handshake", "handshake_at", "remembered",
         "sources", "since", "changed_at", "suspect", "lost_at", "heal", "candidates", "told", "tries", "passes",
         "eager_until", "next_try", "next_lookup", "next_question", "questions", "busy", "note", "restored",
-        "kept", "seen", "resolved", "elsewhere", "seeds", "lookups", "was_new",
+        "kept", "seen", "resolved", "elsewhere", "seeds", "lookups", "was_new", "replaced",
     )  # fmt: skip
 
     def __init__(self, plan):
@@ -100,6 +100,7 @@ class PeerState:
         self.rx = self.rx_at = self.handshake = self.handshake_at = None
         self.tries = self.passes = self.questions = self.lookups = 0
         self.was_new = False  # the last turn was one of an endpoint that nobody had tried
+        self.replaced = False  # a source took back in this search what had its turn, and may go on with that for ever
         self.next_try = self.next_lookup = self.next_question = 0.0
         self.eager_until = None  # from the next opportunity on
         for candidate in self.candidates.values():
@@ -128,6 +129,8 @@ class PeerState:
         for endpoint, source in named.items():
             candidate = self.candidates[endpoint] = before.get(endpoint) or Candidate()
             candidate.source = source
+        if any(each.tried_at is not None and endpoint not in named for endpoint, each in before.items()):
+            self.replaced = True
         return any(endpoint not in before for endpoint in named)
 
     def forget_words(self):
@@ -365,6 +368,7 @@ class Peers:
         state.next_try = state.next_lookup = state.next_question = now
         if state.plan.public_key < self.own_key:
             state.next_try += STAGGER_SECONDS
+        state.replaced = False
         for candidate in state.candidates.values():
             candidate.begin()
 
@@ -539,20 +543,16 @@ class Peers:
     @staticmethod
     def _turn(state, endpoint, now):
         """The order of turns: the untried, the better source first, then who waited longest. Nobody waits for ever, be it for new
-        addresses of a name or for what was proven: who waited for long goes first, and after a new one somebody that waited, but
-        not before all that are known have had a turn.
+        addresses of a name or for what was proven: who waited for long goes first, and where new ones took the place of others,
+        somebody that waited goes after each.
         """
         candidate, proven = state.candidates[endpoint], endpoint in state.remembered
         new, rank = candidate.tried_at is None, RANK[candidate.source]
         if new and candidate.source not in ("dns", "seed"):
             return (0, rank, 0)
         since = candidate.waits_at if new else candidate.tried_at
-        patience = LAST_PAUSE
-        if new or proven or (state.was_new and not state.passes):
-            patience = PROVEN_SECONDS
-        elif state.was_new:
-            patience = PAUSE
-        if now - since >= patience:
+        patience = PAUSE if state.was_new and state.replaced else LAST_PAUSE
+        if now - since >= (PROVEN_SECONDS if new or proven else patience):
             return (1, 0, since)
         return (2, rank, since) if new else (3, 0, since)
 
