@@ -99,7 +99,6 @@ class Handover:
                 moved[source] = peer.address
         self.peers = {moved[address]: item for address, item in self.peers.items() if address in moved}
         self.promised = {moved[address]: item for address, item in self.promised.items() if address in moved}
-        self.ready = {moved[address]: when for address, when in self.ready.items() if address in moved}
         self.turns = {moved[address]: when for address, when in self.turns.items() if address in moved}
         self.pending_since = {moved[address]: when for address, when in self.pending_since.items() if address in moved}
         self.waits = [moved[address] for address in self.waits if address in moved]
