@@ -69,6 +69,26 @@ def problems(
     for name in sorted(set(hosts) & set(groups)):
         message = f"{name}: a host and a group have this name, and Ansible takes one for the other. Rename the group."
         found.append({"file": name, "message": message, "unreadable": False})
+    found += _of_lists(paths, groups, known, opened, of_hosts, of_groups)
+    found += _outside(groups, sites, of_hosts, of_groups)
+    found += hidden(groups, passwords["host_vars"], passwords["group_vars"])
+    for path in paths:
+        if path.is_dir():
+            told = {problem["file"].partition("/")[0] for problem in found}  # a misnamed directory, for one
+            found += [stray for stray in strays(path) if stray["file"].partition("/")[0] not in told]
+    return found
+
+
+def _of_lists(
+    paths: list[pathlib.Path],
+    groups: Mapping[str, list[str]],
+    known: frozenset[str],
+    opened: Opener,
+    of_hosts: dict[str, dict[str, str]],
+    of_groups: dict[str, dict[str, str]],
+) -> list[dict[str, t.Any]]:
+    """What is wrong with the lists of hosts; of_hosts and of_groups get what these have."""
+    found: list[dict[str, t.Any]] = []
     lists: list[tuple[str, File | IniList]] = [
         (shown, File(path, shown, known, listing=True, opened=opened)) for path, shown in lists_of_hosts(paths)
     ]
@@ -81,12 +101,6 @@ def problems(
         for noted, beside in ((of_hosts, file.beside_hosts), (of_groups, file.beside_groups)):
             for name, variable, _line in beside:
                 noted.setdefault(name, {}).setdefault(variable, shown)
-    found += _outside(groups, sites, of_hosts, of_groups)
-    found += hidden(groups, passwords["host_vars"], passwords["group_vars"])
-    for path in paths:
-        if path.is_dir():
-            told = {problem["file"].partition("/")[0] for problem in found}  # a misnamed directory, for one
-            found += [stray for stray in strays(path) if stray["file"].partition("/")[0] not in told]
     return found
 
 
