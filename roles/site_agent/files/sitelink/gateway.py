@@ -55,11 +55,12 @@ Wanted = namedtuple("Wanted", "address gateway route backstop rules reason layer
 View = namedtuple("View", "wanted missing_routes missing_rules stale_routes stale_rules faults")
 
 
-# systemd-networkd 252 that is told twice at once to configure a NIC (netplan apply does that) now and then removes the address
-# that it just leased, and sets it again only when it renews the lease (systemd issue 16071). To configure the NIC anew often helps
-# as well; where it does not, each time begins the same again, and the renewal is never reached: so in turn.
+# systemd-networkd (251 to 255, src/network/networkd-address.c) that is told to configure a NIC anew while it has not set the leased
+# address yet (netplan apply tells it twice at once) waits from then on for the kernel to say that this address is gone, which it never
+# was: neither a renewal nor another reconfiguration nor the cable brings it back. Where the address is set and deleted once, the kernel
+# says so. An address that somebody else took away comes back with a renewal (systemd issue 16071), or by configuring the NIC anew.
 FORGOTTEN_SECONDS, FORGOTTEN_PAUSE = 10, 30
-CURES = (("networkctl", "renew"), ("networkctl", "reconfigure"))
+CURES = ((), ("networkctl", "renew"), ("networkctl", "reconfigure"))
 CURE_SECONDS = 10
 
 
@@ -478,7 +479,7 @@ class Daemon:
         self.tell(view, errors + self.quarrel.faults())
 
     def lost_lease(self):
-        """The address that networkd holds to be on the NIC, which has none; else None."""
+        """The (address, prefix length) that networkd holds to be on the NIC, which has none; else None."""
         link = self.kernel.link(self.cfg.interface)
         if link is None or not link.carrier or self.kernel.addresses(link.index):
             return None
@@ -492,8 +493,12 @@ class Daemon:
         self.bare = self.loop.after(FORGOTTEN_PAUSE, self.lease_again)
         cure = CURES[self.cures % len(CURES)]
         self.cures += 1
-        text = "systemd-networkd has leased %s for %s and taken it away again; it is told: %s"
-        log.log(log.WARNING, text % (lost, self.cfg.interface, " ".join(cure)))
+        words = " ".join(cure) or "that it is gone, by setting and deleting it"
+        text = "systemd-networkd has leased %s for %s and not set it; it is told: %s"
+        log.log(log.WARNING, text % (lost[0], self.cfg.interface, words))
+        if not cure:
+            self.say_that_it_is_gone(*lost)
+            return
         try:
             done = subprocess.run(
                 list(cure) + [self.cfg.interface],
@@ -503,6 +508,15 @@ class Daemon:
                 log.log(log.WARNING, "networkctl: " + done.stdout.decode(errors="replace").strip()[-300:])
         except (OSError, subprocess.SubprocessError) as error:
             log.log(log.WARNING, "networkctl: %s" % error)
+
+    def say_that_it_is_gone(self, address, prefixlen):
+        link = self.kernel.link(self.cfg.interface)
+        try:
+            if link is not None:
+                self.kernel.add_address(link.index, address, prefixlen, netlink.NO_PREFIX_ROUTE)
+                self.kernel.delete_address(link.index, address, prefixlen)
+        except OSError as error:
+            log.log(log.WARNING, "the kernel refused it: %s" % error.strerror)
 
     def tell(self, view, errors):
         address = view.wanted.address

@@ -57,13 +57,17 @@ def current(link, addresses, ask=False):
 
 
 def forgotten(link):
-    """The address that networkd has leased for a NIC, or None; where that NIC has no address, networkd has lost it."""
+    """The (address, prefix length) that networkd has leased for a NIC, or None; where that NIC has no address, networkd has lost it."""
     try:
         with open(ROOT + NETWORKD % link.index, "rb") as file:
-            found = parse(file.read())
+            data = file.read()
     except OSError:
         return None
-    return found.address if found else None
+    found, mask = parse(data), re.search(rb"(?m)^NETMASK=([0-9.]+)$", data)
+    try:
+        return (found.address, ipaddress.IPv4Network("0.0.0.0/" + mask.group(1).decode()).prefixlen) if found and mask else None
+    except ValueError:
+        return None
 
 
 def _texts(link, ask):

@@ -14,6 +14,7 @@ from collections import namedtuple
 MAIN_TABLE = 254
 SCOPE_LINK = 253
 UNICAST, UNREACHABLE = 1, 7  # rtm_type
+NO_PREFIX_ROUTE = 0x200  # IFA_F_NOPREFIXROUTE: the kernel makes no route of the address
 ONLINK = 4  # RTNH_F_ONLINK: the gateway is on this link whatever the other routes say
 PROTOCOL_KERNEL, PROTOCOL_DHCP = 2, 16
 SECONDARY, DEPRECATED, TENTATIVE = 0x01, 0x20, 0x40  # ifa_flags
@@ -181,8 +182,8 @@ class Kernel:
         """A rule that is gone already is no error."""
         self._gone(_DELRULE, _pack_rule(rule))
 
-    def add_address(self, index, address, prefixlen):
-        self._request(_NEWADDR, _REQUEST | _ACK | _CREATE | _REPLACE, _pack_address(index, address, prefixlen))
+    def add_address(self, index, address, prefixlen, flags=0):
+        self._request(_NEWADDR, _REQUEST | _ACK | _CREATE | _REPLACE, _pack_address(index, address, prefixlen, flags))
 
     def delete_address(self, index, address, prefixlen):
         self._gone(_DELADDR, _pack_address(index, address, prefixlen))
@@ -357,9 +358,10 @@ def _parse_neighbour(payload):
     return (index, address, state) if family == socket.AF_INET and address is not None else None
 
 
-def _pack_address(index, address, prefixlen):
+def _pack_address(index, address, prefixlen, flags=0):
     family, packed = _packed(address)
-    return _ADDRESS.pack(family, prefixlen, 0, 0, index) + _attribute(2, packed) + _attribute(1, packed)
+    attributes = _attribute(2, packed) + _attribute(1, packed) + (_attribute(8, _U32.pack(flags)) if flags else b"")
+    return _ADDRESS.pack(family, prefixlen, 0, 0, index) + attributes
 
 
 def _parse_route(payload):
