@@ -62,6 +62,7 @@ View = namedtuple("View", "wanted missing_routes missing_rules stale_routes stal
 FORGOTTEN_SECONDS, FORGOTTEN_PAUSE = 10, 30
 CURES = ((), ("networkctl", "renew"), ("networkctl", "reconfigure"))
 CURE_SECONDS = 10
+BEHIND_ALL = 4096  # metric, as that of the role nic_dhcp: the LAN may have the prefix of the lease
 
 
 class NoGateway(Exception):
@@ -513,7 +514,7 @@ class Daemon:
         link = self.kernel.link(self.cfg.interface)
         try:
             if link is not None:
-                self.kernel.add_address(link.index, address, prefixlen, netlink.NO_PREFIX_ROUTE)
+                self.kernel.add_address(link.index, address, prefixlen, BEHIND_ALL)
                 self.kernel.delete_address(link.index, address, prefixlen)
         except OSError as error:
             log.log(log.WARNING, "the kernel refused it: %s" % error.strerror)

@@ -14,7 +14,6 @@ from collections import namedtuple
 MAIN_TABLE = 254
 SCOPE_LINK = 253
 UNICAST, UNREACHABLE = 1, 7  # rtm_type
-NO_PREFIX_ROUTE = 0x200  # IFA_F_NOPREFIXROUTE: the kernel makes no route of the address
 ONLINK = 4  # RTNH_F_ONLINK: the gateway is on this link whatever the other routes say
 PROTOCOL_KERNEL, PROTOCOL_DHCP = 2, 16
 SECONDARY, DEPRECATED, TENTATIVE = 0x01, 0x20, 0x40  # ifa_flags
@@ -182,8 +181,9 @@ class Kernel:
         """A rule that is gone already is no error."""
         self._gone(_DELRULE, _pack_rule(rule))
 
-    def add_address(self, index, address, prefixlen, flags=0):
-        self._request(_NEWADDR, _REQUEST | _ACK | _CREATE | _REPLACE, _pack_address(index, address, prefixlen, flags))
+    def add_address(self, index, address, prefixlen, metric=0):
+        """metric: of the route that the kernel makes of the prefix."""
+        self._request(_NEWADDR, _REQUEST | _ACK | _CREATE | _REPLACE, _pack_address(index, address, prefixlen, metric))
 
     def delete_address(self, index, address, prefixlen):
         self._gone(_DELADDR, _pack_address(index, address, prefixlen))
@@ -358,9 +358,9 @@ def _parse_neighbour(payload):
     return (index, address, state) if family == socket.AF_INET and address is not None else None
 
 
-def _pack_address(index, address, prefixlen, flags=0):
+def _pack_address(index, address, prefixlen, metric=0):
     family, packed = _packed(address)
-    attributes = _attribute(2, packed) + _attribute(1, packed) + (_attribute(8, _U32.pack(flags)) if flags else b"")
+    attributes = _attribute(2, packed) + _attribute(1, packed) + (_attribute(9, _U32.pack(metric)) if metric else b"")
     return _ADDRESS.pack(family, prefixlen, 0, 0, index) + attributes
 
 
