@@ -82,7 +82,21 @@ cat > /usr/src/DDNS/config.json <<'END'
   "token": "TOKEN"
 }
 END
-for i in $(seq 360); do [ -z "$(get-interface-ip eth1)" ] || break; sleep 0.5; [ $((i % 40)) != 0 ] || networkctl renew eth1; done
+cat > /tmp/leased.py <<'END'
+import ipaddress, re, sys
+text = open(sys.argv[1]).read()
+print(ipaddress.ip_interface("/".join(re.search("(?m)^%s=(.*)" % name, text).group(1) for name in ("ADDRESS", "NETMASK"))))
+END
+# What networkd may wait with for ever, see lease.set_free().
+for i in $(seq 360); do
+  [ -z "$(get-interface-ip eth1)" ] || break
+  sleep 0.5
+  [ $((i % 40)) != 0 ] || for A in $(python3 /tmp/leased.py /run/systemd/netif/leases/$(cat /sys/class/net/eth1/ifindex)); do
+    ip address add $A dev eth1
+    ip address del $A dev eth1
+  done
+done
+rm /tmp/leased.py
 [ -n "$(get-interface-ip eth1)" ] || { networkctl; ip -br address; journalctl -n 40 -u systemd-networkd; exit 1; } >&2
 /usr/bin/python3 /usr/src/DDNS/run.py -c /usr/src/DDNS/config.json
 set-tr069-gateway eth1

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The gateway in a real kernel: a site with eth0 (broadband) and eth1 (carrier), each in a namespace of its own."""
 
+import contextlib
 import os
 import re
 import shutil
@@ -348,11 +349,49 @@ def test_a_second_daemon_for_the_same_table_names_who_holds_it(site, daemon, gat
         os.unlink(site.etc + "/gateway-eth2.json")
 
 
+@contextlib.contextmanager
+def seen_on(site):
+    """What the kernel says of addresses and routes of 10.23.64.0/20 meanwhile, in the end."""
+    watch, lines = site.lib + "/seen", []
+    argv = ["ip", "netns", "exec", site.name, "sh", "-c", "exec ip -o monitor address route > %s" % watch]
+    monitor = subprocess.Popen(argv, stdin=subprocess.DEVNULL)
+    try:
+        wait_for(lambda: os.path.exists(watch))
+        yield lines
+    finally:
+        monitor.terminate()
+        monitor.wait()
+        with open(watch) as file:
+            lines += [line for line in file if "10.23.64." in line]
+        os.unlink(watch)
+
+
+def was_set_free(lines):
+    """The address was set and deleted, and its route stood behind all others: the LAN may have that prefix."""
+    addresses = [number for number, line in enumerate(lines) if "10.23.64.5/20" in line]
+    assert "Deleted" not in lines[addresses[0]] and "Deleted" in lines[addresses[1]], lines
+    routes = [line for line in lines[: addresses[1]] if "10.23.64.0/20" in line and "table" not in line]
+    assert routes and all("metric 4096" in line for line in routes), lines
+
+
+def test_who_waits_for_an_address_sets_one_free_that_networkd_waits_with(site, monkeypatch):
+    monkeypatch.setitem(site.constants, "lease.FORGOTTEN_SECONDS", 0)
+    leased(site, "10.23.64.5", "10.23.64.1")
+    argv = ("address", "--network=10.0.0.0/7", "--wait=2", "eth1")
+    with seen_on(site) as lines:
+        assert site.sitelink(*argv)[0] == 1
+    was_set_free(lines)
+    site.sh("rm -rf %s/run" % site.lib)
+    with seen_on(site) as lines:
+        assert site.sitelink(*argv)[0] == 1
+    assert lines == []  # nothing is leased
+
+
 @pytest.mark.parametrize("helps", [0, 1, 2])
 def test_a_lease_that_networkd_took_away_again_is_asked_for_anew(site, monkeypatch, helps):
     """networkctl is a stand-in here: one try of these sets the address, and the lease outside stays what it is without it.
 
-    Before that the address is set and deleted once, which is all that networkd 252 waits for if it was told twice at once to configure
+    Before that (lease.set_free) the address is set and deleted once, which is all that networkd 252 waits for if it was told twice at once to configure
     the NIC. It was seen so on the real one, which stays as it is through a renewal, a reconfiguration and a pulled cable.
     """
     for name in ("SECONDS", "PAUSE"):
@@ -364,24 +403,10 @@ def test_a_lease_that_networkd_took_away_again_is_asked_for_anew(site, monkeypat
     start(site)
     assert "asked" not in os.listdir(site.lib)  # there is no lease that could be lost
     leased(site, "10.23.64.5", "10.23.64.1")
-    watch = site.lib + "/addresses"
-    seen = subprocess.Popen(
-        ["ip", "netns", "exec", site.name, "sh", "-c", "exec ip -o monitor address route > %s" % watch],
-        stdin=subprocess.DEVNULL,
-    )
-    try:
+    with seen_on(site) as lines:
         site.sh("ip addr add 10.24.96.7/20 dev eth1; ip addr flush dev eth1")
         wait_for(lambda: "via 10.23.64.1 dev eth1" in ask(site))
-        with open(watch) as file:
-            lines = [line for line in file if "10.23.64." in line]
-    finally:
-        seen.terminate()
-        seen.wait()
-        os.unlink(watch)
-    addresses = [number for number, line in enumerate(lines) if "10.23.64.5/20" in line]
-    assert "Deleted" not in lines[addresses[0]] and "Deleted" in lines[addresses[1]]
-    routes = [line for line in lines[: addresses[1]] if "10.23.64.0/20" in line and "table" not in line]
-    assert routes and all("metric 4096" in line for line in routes)  # the LAN may have that prefix
+    was_set_free(lines)
     with open(asked) as file:
         assert file.read().splitlines() == ["one eth1", "other eth1", "one eth1"][: helps + 1]
     site.sh("rm -rf %s/run %s" % (site.lib, asked))

@@ -19,6 +19,7 @@ from . import (
     exits,
     firewall,
     gateway,
+    lease,
     log,
     mesh,
     names,
@@ -195,14 +196,18 @@ def _address(options):
         print(address.find6(options.interface, config.networks6(options.network)))
         return 0
     networks = config.networks(options.network) if options.network else config.load_gateway(options.interface).networks
-    deadline = time.monotonic() + options.wait
+    begun, helped = time.monotonic(), False
     while True:
+        kernel = netlink.Kernel()
         try:
-            print(address.find(netlink.Kernel(), options.interface, networks)[0])
+            print(address.find(kernel, options.interface, networks)[0])
             return 0
         except address.NoAddress:
-            if time.monotonic() >= deadline:
+            waited = time.monotonic() - begun
+            if waited >= options.wait:
                 raise
+        if waited >= lease.FORGOTTEN_SECONDS and not helped:
+            helped = lease.set_free(kernel, options.interface)
         time.sleep(0.5)
 
 

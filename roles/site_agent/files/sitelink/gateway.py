@@ -55,14 +55,11 @@ Wanted = namedtuple("Wanted", "address gateway route backstop rules reason layer
 View = namedtuple("View", "wanted missing_routes missing_rules stale_routes stale_rules faults")
 
 
-# systemd-networkd (251 to 255, src/network/networkd-address.c) that is told to configure a NIC anew while it has not set the leased
-# address yet (netplan apply tells it twice at once) waits from then on for the kernel to say that this address is gone, which it never
-# was: neither a renewal nor another reconfiguration nor the cable brings it back. Where the address is set and deleted once, the kernel
-# says so. An address that somebody else took away comes back with a renewal (systemd issue 16071), or by configuring the NIC anew.
-FORGOTTEN_SECONDS, FORGOTTEN_PAUSE = 10, 30
+# Where lease.set_free() is no help, somebody else took the address away: it comes back with a renewal (systemd issue 16071), or by
+# configuring the NIC anew.
+FORGOTTEN_SECONDS, FORGOTTEN_PAUSE = lease.FORGOTTEN_SECONDS, 30
 CURES = ((), ("networkctl", "renew"), ("networkctl", "reconfigure"))
 CURE_SECONDS = 10
-BEHIND_ALL = 4096  # metric, as that of the role nic_dhcp: the LAN may have the prefix of the lease
 
 
 class NoGateway(Exception):
@@ -480,11 +477,7 @@ class Daemon:
         self.tell(view, errors + self.quarrel.faults())
 
     def lost_lease(self):
-        """The (address, prefix length) that networkd holds to be on the NIC, which has none; else None."""
-        link = self.kernel.link(self.cfg.interface)
-        if link is None or not link.carrier or self.kernel.addresses(link.index):
-            return None
-        return lease.forgotten(link)
+        return lease.lost(self.kernel, self.kernel.link(self.cfg.interface))
 
     def lease_again(self):
         self.bare = None
@@ -498,7 +491,7 @@ class Daemon:
         text = "systemd-networkd has leased %s for %s and not set it; it is told: %s"
         log.log(log.WARNING, text % (lost[0], self.cfg.interface, words))
         if not cure:
-            self.say_that_it_is_gone(*lost)
+            lease.set_free(self.kernel, self.cfg.interface)
             return
         try:
             done = subprocess.run(
@@ -509,15 +502,6 @@ class Daemon:
                 log.log(log.WARNING, "networkctl: " + done.stdout.decode(errors="replace").strip()[-300:])
         except (OSError, subprocess.SubprocessError) as error:
             log.log(log.WARNING, "networkctl: %s" % error)
-
-    def say_that_it_is_gone(self, address, prefixlen):
-        link = self.kernel.link(self.cfg.interface)
-        try:
-            if link is not None:
-                self.kernel.add_address(link.index, address, prefixlen, BEHIND_ALL)
-                self.kernel.delete_address(link.index, address, prefixlen)
-        except OSError as error:
-            log.log(log.WARNING, "the kernel refused it: %s" % error.strerror)
 
     def tell(self, view, errors):
         address = view.wanted.address

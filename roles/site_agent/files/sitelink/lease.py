@@ -12,6 +12,8 @@ import os
 import re
 import subprocess
 
+from . import log
+
 LIMIT = 3
 ROOT = ""  # tests put another directory in front
 NETWORKD = (
@@ -28,6 +30,8 @@ FILES = (
 )
 NETWORKMANAGER_RUNS = "/run/NetworkManager"  # the releases whose file has no options have to be asked
 NMCLI_SECONDS = 2
+FORGOTTEN_SECONDS = 10  # that networkd may take from a lease to its address
+BEHIND_ALL = 4096  # metric, as that of the role nic_dhcp: the LAN may have the prefix of the lease
 
 Lease = collections.namedtuple("Lease", "address routers dns")
 
@@ -68,6 +72,32 @@ def forgotten(link):
         return (found.address, ipaddress.IPv4Network("0.0.0.0/" + mask.group(1).decode()).prefixlen) if found and mask else None
     except ValueError:
         return None
+
+
+def lost(kernel, link):
+    """The (address, prefix length) that networkd holds to be on a NIC which has none; else None."""
+    if link is None or not link.carrier or kernel.addresses(link.index):
+        return None
+    return forgotten(link)
+
+
+def set_free(kernel, interface):
+    """Let networkd set the address of a lease that it waits with for ever. Returns whether there was one.
+
+    networkd (251 to 255, src/network/networkd-address.c) that is told to configure a NIC anew before it set the leased address
+    (netplan apply tells it twice at once) waits for the kernel to say that this address is gone, which it never was: neither a
+    renewal nor another reconfiguration nor the cable brings it back. Where it is set and deleted once, the kernel says so.
+    """
+    link = kernel.link(interface)
+    found = lost(kernel, link)
+    if found is None:
+        return False
+    try:
+        kernel.add_address(link.index, found[0], found[1], BEHIND_ALL)
+        kernel.delete_address(link.index, *found)
+    except OSError as error:
+        log.log(log.WARNING, "the kernel refused to set %s: %s" % (found[0], error.strerror))
+    return True
 
 
 def _texts(link, ask):
