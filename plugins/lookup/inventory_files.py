@@ -1,14 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 
 from __future__ import annotations
-
-import typing as t
-
-from ansible.errors import AnsibleError
-from ansible.plugins.lookup import LookupBase
-from ansible_collections.sitelink.tr069.plugins.plugin_utils._inventory_files.problems import problems
-from ansible_collections.sitelink.tr069.plugins.plugin_utils._libraries import needs_libraries
-from ansible_collections.sitelink.tr069.plugins.plugin_utils._plan.variables import known_variables
 
 DOCUMENTATION = """
 name: inventory_files
@@ -59,6 +52,14 @@ _raw:
   type: list
   elements: dict
 """
+
+import typing as t
+
+from ansible.errors import AnsibleError
+from ansible.plugins.lookup import LookupBase
+from ansible_collections.sitelink.tr069.plugins.plugin_utils._inventory_files.problems import problems
+from ansible_collections.sitelink.tr069.plugins.plugin_utils._libraries import needs_libraries
+from ansible_collections.sitelink.tr069.plugins.plugin_utils._plan.variables import known_variables
 
 
 def inventory_files(

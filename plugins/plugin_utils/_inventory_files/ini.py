@@ -95,8 +95,9 @@ def _line_of(message: str, lines: list[str]) -> int:
         return int(place[1])
     for pattern in (r"got: (.+)", r"'(.+)':", r"(\[[^\]]+\])"):
         said = re.search(pattern, message)
-        for number, line in enumerate(lines, 1) if said else ():
-            if line.strip() and (said[1] in line or line.strip() == said[1].strip()):
+        word = said[1].strip() if said else ""
+        for number, line in enumerate(lines, 1) if word else ():
+            if word in line:
                 return number
     return 0
 

@@ -163,10 +163,10 @@ def _state_of_all(look: Directory, sites: str, of_hosts: Mapping[str, Mapping[st
     for group in ("all", sites) if not any(variable in given for given in of_hosts.values()) else ():
         file, state = look.variables.get(group, {}).get(variable), look.words.get(group, {}).get(variable)
         if file and state and state != "present" and "{" not in state:
-            message = (
-                f"{file}: {variable} is {state if state.isascii() and state.replace(' ', '').isalnum() else quote(state)} for all sites. Write it into the file below host_vars of the site "
-                "that is meant. To take the whole mesh down: ansible-playbook sitelink.tr069.remove -e sites=all."
-            )
+            word = state if state.isascii() and state.replace(" ", "").isalnum() else quote(state)
+            all_of_them = "ansible-playbook sitelink.tr069.remove -e sites=all"
+            advice = f"Write it into the file below host_vars of the site that is meant. To take the whole mesh down: {all_of_them}."
+            message = f"{file}: {variable} is {word} for all sites. {advice}"
             yield {"file": file, "message": message, "unreadable": False}
 
 

@@ -205,9 +205,11 @@ CONNECTION = frozenset(
     f"ansible_{name}"
     for name in (
         "become", "become_exe", "become_flags", "become_method", "become_pass", "become_password", "become_user", "connection",
-        "host", "ksu_pass", "ksu_user", "password", "pipelining", "port", "private_key_file", "python_interpreter", "remote_tmp", "scp_executable", "scp_extra_args", "sesu_pass", "sesu_user", "shell_executable",
-        "shell_type", "ssh_args", "ssh_common_args", "ssh_executable", "ssh_extra_args", "ssh_host", "ssh_pass", "ssh_password",
-        "ssh_pipelining", "ssh_port", "ssh_private_key_file", "ssh_retries", "ssh_timeout", "ssh_user", "su_pass", "su_user", "timeout", "user",
+        "host", "ksu_pass", "ksu_user", "password", "pipelining", "port", "private_key_file", "python_interpreter",
+        "remote_tmp", "scp_executable", "scp_extra_args", "sesu_pass", "sesu_user", "shell_executable", "shell_type",
+        "ssh_args", "ssh_common_args", "ssh_executable", "ssh_extra_args", "ssh_host", "ssh_pass", "ssh_password",
+        "ssh_pipelining", "ssh_port", "ssh_private_key_file", "ssh_retries", "ssh_timeout", "ssh_user",
+        "su_pass", "su_user", "timeout", "user",
     )
 )  # fmt: skip
 

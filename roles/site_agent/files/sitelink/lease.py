@@ -84,7 +84,7 @@ def lost(kernel, link):
 def set_free(kernel, interface):
     """Let networkd set the address of a lease that it waits with for ever. Returns whether there was one.
 
-    networkd (251 to 255, src/network/networkd-address.c) that is told to configure a NIC anew before it set the leased address
+    networkd (252 and 253, src/network/networkd-address.c) that is told to configure a NIC anew before it set the leased address
     (netplan apply tells it twice at once) waits for the kernel to say that this address is gone, which it never was: neither a
     renewal nor another reconfiguration nor the cable brings it back. Where it is set and deleted once, the kernel says so.
     """
