@@ -21,6 +21,7 @@ _TAGS = frozenset({"!", "!vault", "!vault-encrypted", "!unsafe"})
 PASSWORDS = frozenset(name for name in CONNECTION if name.endswith(("_pass", "_password")))
 _OCTAL = re.compile(r"[-+]?0[0-7_]+")
 _EMPTY = ("", "null", "~")
+STATE = "wireguard_mesh_state"
 
 # Decrypts what is encrypted as a whole; None: it cannot.
 Opener = t.Callable[[bytes], "bytes | None"]
@@ -55,9 +56,9 @@ class File:
         self._shown, self._known, self._listing = shown, known, listing
         self._containers = {*names, *_PARTS, "all", "sites"}
         self.problems: list[dict[str, t.Any]] = []
-        # Our variables in it, each with its line, and what is written there where that is one word.
+        # Our variables in it, each with its line, and the state of the sites where that is one word.
         self.variables: dict[str, int] = {}
-        self.words: dict[str, str] = {}
+        self.state: str | None = None
         # Those beside the hosts of a list, as (host, variable, line), and below the vars of its groups, as (group, variable, line).
         self.beside_hosts: list[tuple[str, str, int]] = []
         self.beside_groups: list[tuple[str, str, int]] = []
@@ -136,9 +137,9 @@ class File:
             name, line = str(key.value), key.start_mark.line + 1
             if name in self._known:
                 self.variables[name] = line
-            if isinstance(value, yaml.ScalarNode):
+            if name == STATE and isinstance(value, yaml.ScalarNode):
                 word = str(value.value)
-                self.words[name] = word if not self._hidden or word == "present" else "not present"
+                self.state = word if not self._hidden or word == "present" else "not present"
             if name in PASSWORDS:
                 # An empty pair of quotes and null are written on purpose.
                 self.passwords[name] = (line, isinstance(value, yaml.ScalarNode) and not (value.style or value.value))

@@ -44,8 +44,8 @@ class Directory:
         self.problems: list[dict[str, t.Any]] = []
         # By host or group: our variables, each with the file that has it.
         self.variables: dict[str, dict[str, str]] = {}
-        # And what is written there where that is one word.
-        self.words: dict[str, dict[str, str]] = {}
+        # And the state that its sites have by that.
+        self.states: dict[str, str] = {}
         self.passwords: Passwords = {}
 
     def _problem(self, shown: str, message: str) -> None:
@@ -75,13 +75,14 @@ class Directory:
     def _contents(self, entry: pathlib.Path, owner: str) -> dict[str, str]:
         """What Ansible reads of one host or group: a file, or all files of a directory, of which the last one counts."""
         first: dict[str, str] = {}
-        words, passwords = self.words.setdefault(owner, {}), self.passwords.setdefault(owner, {})
+        passwords = self.passwords.setdefault(owner, {})
         for path in _files(entry):
             shown = path.relative_to(self._path.parent).as_posix()
             if path.suffix in _ENDINGS:
                 file = File(path, shown, self._known, names=self._all, opened=self._opened)
                 self.problems += file.problems
-                words.update(file.words)
+                if file.state is not None:
+                    self.states[owner] = file.state
                 for name, (line, empty) in file.passwords.items():
                     if empty and name in passwords and not passwords[name].empty:
                         self._problem(f"{shown}, line {line}", hides(name, passwords[name].file))

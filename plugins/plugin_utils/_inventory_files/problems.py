@@ -11,7 +11,12 @@ import typing as t
 from collections.abc import Iterable, Iterator, Mapping
 
 from ansible_collections.sitelink.tr069.plugins.plugin_utils import _spelling
-from ansible_collections.sitelink.tr069.plugins.plugin_utils._inventory_files.contents import File, Opener, closed
+from ansible_collections.sitelink.tr069.plugins.plugin_utils._inventory_files.contents import (
+    STATE,
+    File,
+    Opener,
+    closed,
+)
 from ansible_collections.sitelink.tr069.plugins.plugin_utils._inventory_files.directories import Directory
 from ansible_collections.sitelink.tr069.plugins.plugin_utils._inventory_files.ini import IniList
 from ansible_collections.sitelink.tr069.plugins.plugin_utils._inventory_files.lists import (
@@ -139,7 +144,7 @@ def _outside(
     for host in sorted(set(groups.get("all", [])) - members) if members else ():
         own = {group for group, hosts in groups.items() if host in hosts and group != "all"}
         given = of_hosts.get(host, {})
-        if {"wireguard_mesh_group", "wireguard_mesh_state"} & given.keys():
+        if {"wireguard_mesh_group", STATE} & given.keys():
             continue
         if any("wireguard_mesh_group" in of_groups.get(group, {}) for group in own):
             continue
@@ -159,14 +164,13 @@ def _state_of_all(look: Directory, sites: str, of_hosts: Mapping[str, Mapping[st
 
     Where sites have one of their own as well, or a template makes it, it is not one for all.
     """
-    variable = "wireguard_mesh_state"
-    for group in ("all", sites) if not any(variable in given for given in of_hosts.values()) else ():
-        file, state = look.variables.get(group, {}).get(variable), look.words.get(group, {}).get(variable)
+    for group in ("all", sites) if not any(STATE in given for given in of_hosts.values()) else ():
+        file, state = look.variables.get(group, {}).get(STATE), look.states.get(group)
         if file and state and state != "present" and "{" not in state:
             word = state if state.isascii() and state.replace(" ", "").isalnum() else quote(state)
             all_of_them = "ansible-playbook sitelink.tr069.remove -e sites=all"
             advice = f"Write it into the file below host_vars of the site that is meant. To take the whole mesh down: {all_of_them}."
-            message = f"{file}: {variable} is {word} for all sites. {advice}"
+            message = f"{file}: {STATE} is {word} for all sites. {advice}"
             yield {"file": file, "message": message, "unreadable": False}
 
 

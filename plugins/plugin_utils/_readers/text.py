@@ -44,17 +44,21 @@ def wrong_character(text: str, allowed: str) -> str | None:
 
 def half_width(text: str) -> str:
     """What was probably meant by full-width or Chinese punctuation."""
-    text = unicodedata.normalize("NFKC", text)
-    visible = "".join(character for character in text if unicodedata.category(character) != "Cf")
-    return visible.strip(" \t\u201c\u201d\u2018\u2019\"'").translate(_DOTS).rstrip(".")
+    return _visible(text).strip(" \t\u201c\u201d\u2018\u2019\"'").translate(_DOTS).rstrip(".")
+
+
+def _visible(text: str) -> str:
+    """The text in ordinary width, without what nobody sees."""
+    return "".join(
+        character for character in unicodedata.normalize("NFKC", text) if unicodedata.category(character) != "Cf"
+    )
 
 
 def meant_by(value: t.Any) -> t.Any:
     """The same value, where text and the text in lists is written in ASCII; commas stay what they are."""
     if isinstance(value, str):
-        text = unicodedata.normalize("NFKC", value).translate(_HYPHENS).replace("。", ".").replace("、", ",")
-        visible = "".join(character for character in text if unicodedata.category(character) != "Cf")
-        return visible.strip(" \t\u201c\u201d\u2018\u2019") if not value.isascii() else value
+        text = _visible(value).translate(_HYPHENS).replace("。", ".").replace("、", ",")
+        return value if value.isascii() else text.strip(" \t\u201c\u201d\u2018\u2019")
     if isinstance(value, (list, tuple)):
         return [meant_by(item) for item in value]
     if isinstance(value, dict):

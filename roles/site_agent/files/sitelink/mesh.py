@@ -571,7 +571,9 @@ class Daemon:
 
     def old_keys_fault(self):
         names = self.handover.overdue(self.plan, time.monotonic())
-        return names and (
+        if not names:
+            return ""
+        return (
             "the old key of %s is still in use; run the playbook for all sites, or, if others may have that key, with "
             "wireguard_mesh_key_at_once: true in the host_vars of the site that it is of" % ", ".join(names)
         )
