@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What the mesh daemon makes of messages and of answers of DNS, honest and not. The device and the network are of straw."""
 
+import base64
 import types
 
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_peers import A, B, C, D, Mesh, plan
 
-from sitelink import dns, handover, mesh, peers, tell
+from sitelink import dns, handover, mesh, peers, tell, wg
 
 PHONE = "192.168.11.9"
 ASK, ANSWER = tell.build(tell.ASK)[0], tell.build(tell.ANSWER)[0]
@@ -97,6 +98,24 @@ def test_who_asks_is_answered_once_and_nobody_else(daemon):
     assert daemon.take((ASK, B, tell.PORT)) == []  # it costs no look at the device
     assert daemon.wire.sent == [(ANSWER, (B, tell.PORT))]
     assert len(ANSWER) <= len(ASK)  # nobody gets more out than he puts in
+
+
+def test_after_a_reload_that_failed_nothing_is_promised_by_the_configuration_of_before(daemon, monkeypatch):
+    """The plan is new, and wg could not be asked yet: a peer that asks whether its new key is known hears nothing."""
+    key = base64.b64encode(bytes(range(32))).decode()
+    new = daemon.plan._replace(peers=[each._replace(public_key=key) if each.address == B else each for each in daemon.plan.peers])
+    nothing = types.SimpleNamespace(found={"files": {}}, configure=lambda cfg: None, name="")
+    monkeypatch.setattr(mesh.loaded, "Record", lambda name: nothing)
+    monkeypatch.setattr(mesh.config, "load_mesh", lambda interface: new)
+    monkeypatch.setattr(mesh.state, "publish", lambda *about: None)
+    daemon.record = daemon.exits = nothing
+    daemon.handover, daemon.conf = handover.Handover({}), wg.Device()
+    daemon.conf.peers = {each.public_key: wg.Peer() for each in daemon.plan.peers}
+    monkeypatch.setattr(daemon, "close_post", lambda: None)
+    monkeypatch.setattr(daemon, "reconcile", lambda: None)  # it failed
+    daemon.reload()
+    daemon.take((tell.build(tell.KEYS, [bytes(range(32)) + bytes(32)])[0], B, tell.PORT))
+    assert daemon.wire.sent == []
 
 
 def test_an_answer_of_a_suspect_peer_makes_us_look_and_proves_nothing_itself(daemon):

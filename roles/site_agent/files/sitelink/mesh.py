@@ -113,6 +113,7 @@ class Daemon:
         record = loaded.Record(self.record.name)
         try:
             self.plan = config.load_mesh(self.plan.interface)
+            self.conf = None  # it was of the plan before, until the next look that succeeds
             # The program and the unit are those of the start.
             self.record.found["files"] = record.found["files"]
             self.config_fault = ""
@@ -150,7 +151,7 @@ class Daemon:
         index = link.index if link is not None and link.up else None
         if index != self.index:
             self.index = index
-            self.peers.forget()
+            self.peers.forget(time.monotonic())
             self.close_post()
             self.hurry()
             log.log(log.INFO, "%s is %s" % (self.cfg.interface, "up" if index else "gone or down"))
@@ -487,7 +488,7 @@ class Daemon:
                 wg.replace_peers(self.cfg.interface, device, actions.tries, self.cfg.keepalive)
             except wg.WgError as error:
                 for key in actions.tries:
-                    self.peers.states[key].forget()
+                    self.peers.not_tried(key, device.peers.get(key))
                 self.failed(error)
         self.echo(actions.echoes)
         if actions.questions:

@@ -17,6 +17,12 @@ QUIET = 1.8
 # Seconds that a silent peer has to answer echo requests. Where a firewall drops them WireGuard itself answers the packet
 # after 10 s (KEEPALIVE_TIMEOUT).
 QUIET_PATIENCE = 12
+# A site answers by itself, in our own words. With the silence before it, a peer whose handshakes are refused for good (its clock
+# was set back) is made anew within 55 s of its last packet.
+SITE_PATIENCE = 5
+# That one has who has just come to life by its own call: whoever calls while it is made anew at the other end holds a session that
+# nobody has there any more.
+CAME_PATIENCE = 3.0
 HANDOVER_PATIENCE = 7.0  # after a new key: WireGuard begins a second handshake after 5 s
 MOVED_PATIENCE = 1.0  # seconds that it has when there is a reason to think that the link is broken
 ECHOES = 4  # requests in that time
@@ -69,7 +75,7 @@ class PeerState:
         "plan", "present", "endpoint", "source", "alive", "rx", "rx_at", "handshake", "handshake_at", "remembered",
         "sources", "since", "changed_at", "suspect", "lost_at", "heal", "candidates", "told", "tries", "passes",
         "eager_until", "next_try", "next_lookup", "next_question", "questions", "busy", "note", "restored",
-        "kept", "seen", "resolved", "elsewhere", "seeds", "lookups", "was_new", "replaced",
+        "kept", "seen", "resolved", "elsewhere", "seeds", "lookups", "was_new", "was_told", "replaced", "mute",
     )  # fmt: skip
 
     def __init__(self, plan):
@@ -79,6 +85,7 @@ class PeerState:
         self.kept = None  # the one of them at which this daemon heard the peer last
         self.seen = None  # (endpoint, "hand" or "roamed", when): the device had it, but not from here, and it proved nothing
         self.seeds = []  # endpoints that the inventory names
+        self.mute = False  # it lived, and did not answer in the time that sites need: only WireGuard itself answers for it
         self.resolved, self.elsewhere = [], []  # that the system's resolver names, and that others do
         self.sources = {}  # of endpoints that worked, for a daemon or device that starts anew
         self.since = self.changed_at = self.lost_at = self.heal = None
@@ -89,17 +96,19 @@ class PeerState:
         self.candidates = {}
         self.forget()
 
-    def forget(self):
-        """The device is gone or new: what was counted on the old one means nothing."""
+    def forget(self, now=None):
+        """The device is gone or new, since now if that is known: what was counted on the old one means nothing."""
         self.present = True
         if self.alive:
             self.since = None
+            self.lost_at = now if self.lost_at is None else self.lost_at
         self.alive = False
         self.suspect = None  # [reason, since, patience, next echo]
         self.endpoint, self.source = None, "none"
         self.rx = self.rx_at = self.handshake = self.handshake_at = None
         self.tries = self.passes = self.questions = self.lookups = 0
         self.was_new = False  # the last turn was one of an endpoint that nobody had tried
+        self.was_told = False  # and a peer had told it
         self.replaced = False  # a source took back in this search what had its turn, and may go on with that for ever
         self.next_try = self.next_lookup = self.next_question = 0.0
         self.eager_until = None  # from the next opportunity on
@@ -216,9 +225,9 @@ class Peers:
                     return left.pop(key)
         return None
 
-    def forget(self):
+    def forget(self, now):
         for state in self.states.values():
-            state.forget()
+            state.forget(now)
 
     def remember(self, saved):
         """Take the endpoints of the file on disk, the last one first: {public key: {"name": ..., "endpoints": ["ip:port", ...]}},
@@ -268,13 +277,13 @@ class Peers:
                 # `wg set` knows no "only if it is there": set for a peer that somebody removed within a millisecond before,
                 # an endpoint makes one that is nothing but an endpoint.
                 running = None
-            was_alive, before = state.alive, state.endpoint
+            was_alive, before, looked = state.alive, state.endpoint, state.rx is not None
             first = state.restored  # the daemon was away, not the tunnel
             state.present = running is not None
             if running is None:
                 if state.rx is not None:  # it was seen on this device
                     changes.removed.append(key)
-                state.forget()
+                state.forget(now)
                 state.present = False
             else:
                 self._observe(state, running, now, wall)
@@ -287,6 +296,8 @@ class Peers:
                 changes.lost.append(key)
             if state.alive and not was_alive:
                 self._welcome(state, now)
+                if looked and not state.plan.external:
+                    self._suspect(state, now, now, self._patience(state, CAME_PATIENCE))
                 changes.came.append(key)
             elif state.alive and state.endpoint != state.kept and state.rx_at == now:
                 changes.moved.append(key)
@@ -330,6 +341,8 @@ class Peers:
             if running.rx != state.rx:
                 state.rx_at = now
                 if state.suspect is not None:
+                    if now - state.suspect[1] < SITE_PATIENCE:
+                        state.mute = False
                     state.suspect = None
                     state.forget_words()
         state.rx, state.handshake, state.restored = running.rx, running.handshake, False
@@ -346,11 +359,16 @@ class Peers:
             state.alive = False
         elif state.alive:
             if state.suspect is None and now - state.rx_at > QUIET * self.keepalive:
-                self._suspect(state, state.rx_at, now, QUIET_PATIENCE)
+                self._suspect(state, state.rx_at, now, self._patience(state, SITE_PATIENCE))
             if state.suspect is not None and now - state.suspect[1] >= state.suspect[2]:
                 state.alive = False
         else:
             state.alive = now in (state.rx_at, state.handshake_at)  # only what is heard now makes the dead live
+
+    @staticmethod
+    def _patience(state, seconds):
+        """Seconds that a peer has to answer: these, if it answers as sites do."""
+        return QUIET_PATIENCE if state.plan.external or state.mute else seconds
 
     def _suspect(self, state, lost_at, now, patience):
         if state.suspect is None or state.suspect[1] + state.suspect[2] > now + patience:
@@ -358,6 +376,8 @@ class Peers:
 
     def _lose(self, state, now):
         state.lost_at = state.suspect[0] if state.suspect else now
+        if state.suspect is not None and state.suspect[1] == state.changed_at:
+            state.mute = True  # it was heard when it came, and not once since; the next time it gets longer
         state.suspect = None
         self._search(state, now)
 
@@ -390,6 +410,14 @@ class Peers:
         state.told.clear()
         state.elsewhere = []
         state.renew()
+
+    def not_tried(self, key, running):
+        """The turn that due() gave a peer did not take place. running: what the device has of it, or None."""
+        state = self.states[key]
+        if running is None:
+            state.forget()
+        else:
+            state.rx, state.handshake = running.rx, running.handshake
 
     def exchanged(self, keys, now):
         """These peers, or this site, took a new key into use: the live ones get some time to prove that they live."""
@@ -525,6 +553,7 @@ class Peers:
         endpoint = min(usable, key=lambda item: self._turn(state, item, now))
         candidate = usable[endpoint]
         state.was_new = candidate.tried_at is None
+        state.was_told = state.was_new and candidate.source == "peer"
         candidate.tried_at = now
         state.tries += 1
         state.passes = state.tries // len(usable)
@@ -542,19 +571,26 @@ class Peers:
 
     @staticmethod
     def _turn(state, endpoint, now):
-        """The order of turns: the untried, the better source first, then who waited longest. Nobody waits for ever, be it for new
-        addresses of a name or for what was proven: who waited for long goes first, and where new ones took the place of others,
-        somebody that waited goes after each.
+        """The order of turns: the untried, the better source first, then who waited longest. Of what worked only the last one goes
+        before the names: that a peer is where it was before it moved is less likely than that its record is right. Nobody waits for
+        ever, be it for new addresses of a name, for what was proven or for what others tell: who waited for long goes first, where
+        new ones took the place of others somebody that waited goes after each, and of two that were told the second one lets
+        whoever waited for long and the last proven one go first.
         """
         candidate, proven = state.candidates[endpoint], endpoint in state.remembered
         new, rank = candidate.tried_at is None, RANK[candidate.source]
-        if new and candidate.source not in ("dns", "seed"):
-            return (0, rank, 0)
         since = candidate.waits_at if new else candidate.tried_at
+        older = endpoint in state.remembered[1:] and candidate.source in ("roamed", "disk")
+        if new and candidate.source == "peer" and state.was_told:
+            return (1, 1, 0)
+        if new and candidate.source not in ("dns", "seed") and not older:
+            return (0, rank, 0)
         patience = PAUSE if state.was_new and state.replaced else LAST_PAUSE
         if now - since >= (PROVEN_SECONDS if new or proven else patience):
             return (1, 0, since)
-        return (2, rank, since) if new else (3, 0, since)
+        if not new:
+            return (3, 0, since)
+        return (2, RANK["dns"] + 0.5 if older else rank, since)
 
     def _pause(self, state, first, now):
         if state.eager_until is None:
@@ -592,7 +628,8 @@ class Peers:
         found = []
         for key in keys:
             state = self.states[key]
-            known = state.alive and state.suspect is None and state.endpoint == state.kept
+            proven = state.suspect is None or state.rx_at == state.suspect[1]  # who has just come is asked, and was heard
+            known = state.alive and proven and state.endpoint == state.kept
             if known and not state.plan.external and self._usable(state.endpoint):
                 found.append((state.plan.address, state.endpoint, max(0, int(now - state.rx_at))))
         return found
