@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 import ipaddress
+import os
+import subprocess
+import sys
+from unittest import mock
 
 import pytest
 
@@ -63,6 +67,9 @@ class Kernel:
     def link(self, name):
         return next((item for item in self.links() if item.name == name), None)
 
+    def lookup(self, address):
+        return None
+
     def routes(self, table, protocol=None, oif=None):
         found = [connected(dst, self.names.index(nic) + 1) for dst, nic in self.connected]
         return [route for route in found if protocol in (None, 0, route.protocol)]
@@ -89,6 +96,51 @@ def test_what_the_mesh_would_cut_off(dst, nic, words):
     found = overlay.overlaps(kernel, cfg)
     assert len(found) == (1 if words else 0)
     assert all(word in found[0] for word in words or [])
+
+
+@pytest.mark.parametrize(
+    "client, by, words",
+    [
+        ("192.168.11.50", "eth0", ["192.168.11.50", "wireguard_mesh_network", "192.168.11.0/24"]),
+        ("192.168.2.50", "eth0", ["192.168.2.50", "site-b (wireguard_mesh_lan_subnets)", "192.168.2.0/24"]),
+        ("192.168.11.50", "wg0", None),  # the mesh is there
+        ("192.168.2.50", "wg0", None),
+        ("192.168.1.50", "eth0", None),  # of the LAN
+        ("203.0.113.5", "eth0", None),
+        ("fe80::1%eth0", "eth0", None),
+        (None, "eth0", None),  # at the console
+    ],
+)
+def test_who_runs_it_is_not_cut_off(client, by, words, tmp_path):
+    class Routed(Kernel):
+        def lookup(self, address):
+            return connected("0.0.0.0/0", self.names.index(by) + 1)
+
+    peers = [config.MeshPeer("site-b", "kb", "192.168.11.2", ["192.168.11.2/32", "192.168.2.0/24"], None, [], False)]
+    cfg = config.MeshConfig("m", "site-a", "wg0", "eth1", [], 22000, 305, 1420, 25, ["192.168.11.1/24"], [], "", peers)
+    kernel = Routed(["lo", "eth0", "eth1", "wg0"], [("192.168.1.0/24", "eth0")])
+    with mock.patch.object(overlay, "come_from", lambda: client and "%" not in client and ipaddress.IPv4Address(client) or None):
+        found = overlay.overlaps(kernel, cfg)
+    assert len(found) == (1 if words else 0)
+    assert all(word in found[0] for word in words or [])
+
+
+@pytest.mark.parametrize(
+    "connection, found",
+    [
+        ("192.168.11.50 50000 192.168.1.2 22", "192.168.11.50"),
+        ("fe80::1%eth0 50000 fe80::2%eth0 22", None),
+        (None, None),
+    ],
+)
+def test_where_somebody_came_from_is_seen_in_spite_of_sudo(connection, found):
+    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": os.path.dirname(os.path.dirname(overlay.__file__))}
+    program = "from sitelink import overlay; print(overlay.come_from())"
+    environment.update({"SSH_CONNECTION": connection} if connection else {})
+    command = ["sh", "-c", "env -u SSH_CONNECTION %s -B -c '%s'; true" % (sys.executable, program)]
+    said = subprocess.run(command, env=environment, stdout=subprocess.PIPE, universal_newlines=True, check=True).stdout
+    if connection or "SSH_CONNECTION" not in os.environ:
+        assert said.strip() == str(found)
 
 
 @pytest.mark.parametrize(

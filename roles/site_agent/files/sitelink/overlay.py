@@ -3,6 +3,7 @@
 
 import errno
 import ipaddress
+import os
 import re
 
 from . import config, log, netlink, wg
@@ -210,7 +211,50 @@ def overlaps(kernel, cfg):
         )
         if blocking is not None:
             found.append("%s: %s (wireguard_mesh_lan_subnets): %s" % (cfg.site, peer.name, _blocked(network, blocking)))
-    return found
+    return found + _way_in(kernel, cfg, others, own, names)
+
+
+def _way_in(kernel, cfg, others, own, names):
+    """Who runs this from behind a router, with an address that will be the mesh's, would not be answered any more."""
+    client = come_from()
+    if client is None or any(client in ipaddress.IPv4Network(route.dst) for route in others):
+        return []
+    route = kernel.lookup(str(client))
+    if route is not None and names.get(route.oif) in own | {cfg.interface}:  # through the mesh
+        return []
+    for item in cfg.addresses:
+        overlay = ipaddress.ip_interface(item).network
+        if overlay.version == 4 and client in overlay:
+            return [
+                "%s: wireguard_mesh_network: this run comes from %s, which is in the overlay %s, and would be cut off; write another "
+                "prefix in group_vars/all, in which no computer is that manages a site, and addresses of it in the host_vars of all "
+                "sites" % (cfg.site, client, overlay)
+            ]
+    for network, peer in wanted_prefixes(cfg, cfg.addresses).items():
+        if client in network:
+            return [
+                "%s: %s (wireguard_mesh_lan_subnets): this run comes from %s, which is in %s behind that site, but not through the mesh, "
+                "and would be cut off; take that network out, or run it from another computer"
+                % (cfg.site, peer.name, client, network)
+            ]
+    return []
+
+
+def come_from():
+    """The IPv4Address from which somebody came by SSH to run this, or None. sudo takes it out of the environment, not out of that of
+    its parents."""
+    process = str(os.getpid())
+    try:
+        while process not in ("", "0", "1"):
+            with open("/proc/%s/environ" % process, "rb") as file:
+                found = re.search(rb"(?:^|\0)SSH_CONNECTION=(\S+)", file.read())
+            if found:
+                return ipaddress.IPv4Address(found.group(1).decode())
+            with open("/proc/%s/status" % process) as file:
+                process = re.search(r"(?m)^PPid:\s*(\d+)", file.read()).group(1)
+    except (OSError, ValueError, AttributeError):  # not root; IPv6; it has ended
+        pass
+    return None
 
 
 def ipv6_possible():
