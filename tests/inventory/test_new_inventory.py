@@ -177,6 +177,14 @@ def test_addresses_are_read_from_whatever_form_the_settings_have(mesh):
     assert not (mesh / "host_vars" / "shenzhen.yml").exists()
 
 
+def test_the_address_of_an_external_peer_is_taken(mesh):
+    settings = mesh / "group_vars" / "all" / "mesh.yml"
+    phone = {"name": "phone", "address": "192.168.11.3", "sites": ["shenzhen"]}
+    settings.write_text(settings.read_text() + yaml.safe_dump({"wireguard_mesh_external_peers": [phone]}))
+    done = add(mesh, "foshan")
+    assert done.returncode == 0 and address_of(mesh, "foshan") == "192.168.11.4", done.stdout
+
+
 def test_a_file_with_a_slip_is_named_and_nothing_is_added(mesh):
     (mesh / "hosts" / "guangzhou.yml").write_text("---\nsites:\n\thosts:\n    guangzhou:\n")
     done = add(mesh, "foshan")
