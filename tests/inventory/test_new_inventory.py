@@ -396,6 +396,8 @@ def test_a_key_is_not_made_where_its_vault_could_not_be_opened(mesh):
     [
         ("hosts", "[sites]\nshenzhen\n", "hosts: there is a file where new_inventory needs a directory"),
         ("group_vars/all/mesh.yml", "wireguard_mesh_network: 192.168.11.0/33\n", "wireguard_mesh_network is"),
+        ("group_vars/all.yml", "wireguard_mesh_network: 172.30.0.0/24\n", "group_vars/all.yml: there is a file where"),
+        ("hosts.yml", "sites:\n  hosts:\n    shenzhen:\n", "hosts.yml: there is a file where new_inventory"),
     ],
 )
 def test_what_is_in_the_way_is_told_before_the_first_file_is_written(tmp_path, path, text, words):
