@@ -26,4 +26,4 @@ def test_the_nic_is_one_part_of_each_key(role, variable, nic):
     for key in keys:
         # As sysctl(8) reads it: a slash within a part stands for the dot.
         _net, _family, _kind, name, setting = key.split(".")
-        assert name.replace("/", ".") == nic and re.fullmatch("[a-z_]+", setting), key
+        assert name.replace("/", ".") == nic and re.fullmatch("[a-z0-9_]+", setting), key
