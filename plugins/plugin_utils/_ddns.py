@@ -224,6 +224,12 @@ class _Entry:
             readable = entry[key] is not None or not told
             if name and readable and (fault := _credential_fault(key, name, entry[key])):
                 self._fault(key, fault)
+        if name in _WITHOUT_ENDPOINT and entry["id"] is not None and not re.match("https://[A-Za-z0-9]", entry["id"]):
+            # Not quoted: it may hold a password, or be one.
+            self._fault(
+                "id",
+                f"must be the URL that {name} calls, and begin with https://, or what is in it could be read on the way.",
+            )
         ttl = self._value("ttl", numbers.integer(0, 86400), given.get("ttl") or 0, 0)
         entry["ttl"] = ttl or TTLS.get(name, 600)
         if entry["line"] is not None:

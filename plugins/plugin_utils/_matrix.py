@@ -58,15 +58,34 @@ def _read(answer: t.Any) -> tuple[dict[str, t.Any] | None, str]:
         said = str(answer.get("msg", "")).strip() if isinstance(answer, Mapping) else ""
         return None, f"Ansible could not reach the site. {said}".strip()
     if answer.get("rc") not in TOLD:
-        said = str(answer.get("stderr") or answer.get("msg") or "").strip()
+        said = _cause(answer)
         if "No such file" in said:  # Ansible's own words for a program that is not there
             return None, f"{_SITE} has not run on it: the program sitelink is not there."
         return None, f"sitelink status could not tell: {said or 'it ended with ' + str(answer.get('rc'))}."
     try:
-        report = json.loads(answer.get("stdout") or "")
-        return {"faults": report["faults"], "mesh": report["mesh"]}, ""
-    except (ValueError, KeyError, TypeError):
+        return _known(json.loads(answer["stdout"])), ""
+    except (ValueError, LookupError, TypeError):
+        if _cause(answer) and not answer.get("stdout"):  # Ansible's own module failed, which ends with 1 as well
+            return None, f"sitelink status did not run: {_cause(answer)}."
         return None, f"sitelink status printed something else; run {_SITE} again to bring the program up to date."
+
+
+def _cause(answer: Mapping[str, t.Any]) -> str:
+    """What a command that failed, or Ansible's own module, said last."""
+    said = str(answer.get("stderr") or answer.get("module_stderr") or answer.get("msg") or "").strip()
+    return said.rstrip(".") if answer.get("stderr") else said.rpartition("\n")[2].strip().rstrip(".")
+
+
+def _known(report: Mapping[str, t.Any]) -> dict[str, t.Any]:
+    """What the matrix reads of a report.
+
+    :raises LookupError, TypeError: the report is that of another version of the program.
+    """
+    peer = ("name", "external", "latency", "endpoint", "handshake_age", "nic", "reason")
+    return {
+        "faults": [{"message": fault["message"]} for fault in report["faults"]],
+        "mesh": [{"peers": [{key: each[key] for key in peer} for each in mesh["peers"]]} for mesh in report["mesh"]],
+    }
 
 
 def _row(site: str, peer: Mapping[str, t.Any]) -> str:

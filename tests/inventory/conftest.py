@@ -21,6 +21,8 @@ class Inventory:
     def __init__(self, directory):
         self.directory = directory
         shutil.copytree(ROOT / "inventories" / "lab", directory)
+        # The lab's certificate lies on the controller while there is a lab.
+        (directory.parent / "ca.pem").write_text("")
         # Nobody may be reached from here, whatever a playbook tries.
         self.write(
             "group_vars/sites/connection.yml",
@@ -50,7 +52,7 @@ class Inventory:
         return subprocess.run(
             ["ansible-playbook", "-i", str(self.directory), *argv, f"sitelink.tr069.{name}"],
             text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd=ROOT, timeout=LIMIT,
-            env={**os.environ, "ANSIBLE_CALLBACK_RESULT_FORMAT": "json", **environment},
+            env={**os.environ, "ANSIBLE_CALLBACK_RESULT_FORMAT": "json", "SITELINK_LAB_STATE": str(self.directory.parent), **environment},
         )  # fmt: skip
 
 

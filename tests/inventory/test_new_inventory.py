@@ -177,6 +177,14 @@ def test_addresses_are_read_from_whatever_form_the_settings_have(mesh):
     assert not (mesh / "host_vars" / "shenzhen.yml").exists()
 
 
+def test_the_address_of_an_external_peer_is_taken(mesh):
+    settings = mesh / "group_vars" / "all" / "mesh.yml"
+    phone = {"name": "phone", "address": "192.168.11.3", "sites": ["shenzhen"]}
+    settings.write_text(settings.read_text() + yaml.safe_dump({"wireguard_mesh_external_peers": [phone]}))
+    done = add(mesh, "foshan")
+    assert done.returncode == 0 and address_of(mesh, "foshan") == "192.168.11.4", done.stdout
+
+
 def test_a_file_with_a_slip_is_named_and_nothing_is_added(mesh):
     (mesh / "hosts" / "guangzhou.yml").write_text("---\nsites:\n\thosts:\n    guangzhou:\n")
     done = add(mesh, "foshan")
@@ -388,6 +396,8 @@ def test_a_key_is_not_made_where_its_vault_could_not_be_opened(mesh):
     [
         ("hosts", "[sites]\nshenzhen\n", "hosts: there is a file where new_inventory needs a directory"),
         ("group_vars/all/mesh.yml", "wireguard_mesh_network: 192.168.11.0/33\n", "wireguard_mesh_network is"),
+        ("group_vars/all.yml", "wireguard_mesh_network: 172.30.0.0/24\n", "group_vars/all.yml: there is a file where"),
+        ("hosts.yml", "sites:\n  hosts:\n    shenzhen:\n", "hosts.yml: there is a file where new_inventory"),
     ],
 )
 def test_what_is_in_the_way_is_told_before_the_first_file_is_written(tmp_path, path, text, words):

@@ -36,3 +36,8 @@ def test_a_group_of_its_own_is_planned(inventory):
                                   "vpn": {"hosts": dict.fromkeys(("site-a", "site-b", "site-c"))}})  # fmt: skip
     inventory.change("group_vars/all/mesh.yml", wireguard_mesh_group="vpn")
     assert "PLAY [Join the sites into one mesh]" in inventory.playbook("site").stdout
+    inventory.write("hosts.yml", {"sites": {"hosts": dict.fromkeys(("site-a", "site-b", "site-c"))},
+                                  "vpn": {"hosts": dict.fromkeys(("site-a", "site-b"))}})  # fmt: skip
+    said = inventory.playbook("site").stdout
+    assert "PLAY [Join the sites into one mesh]" in said and "UNREACHABLE" in said, said
+    assert "fatal: [site-a]" in said and "fatal: [site-c]" not in said, said  # it is not in the mesh

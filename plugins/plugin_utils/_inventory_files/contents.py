@@ -101,14 +101,12 @@ class File:
 
     def _text(self, text: str) -> None:
         as_json = _json(text) if self._shown.endswith(".json") or text.lstrip().startswith("{") else None
-        if self._listing and as_json is not None:
-            return
         try:
             node = yaml.compose(text, Loader=LOADER)
         except yaml.YAMLError as exc:
             if as_json is None:
                 self._unreadable(text, exc)
-            else:  # with tabs, which YAML does not allow
+            elif not self._listing:  # with tabs, which YAML does not allow
                 self.variables = {name: 1 for name in as_json if name in self._known}
             return
         if as_json is None:
@@ -122,6 +120,8 @@ class File:
             self._problem(line, f"holds no lines like `name: value`.{self._hint(text, line)}", unreadable=True)
             return
         self._mapping(node)
+        if self._listing and as_json is not None:
+            return
         self._variables(node)
         if not self._listing:
             templates = " ".join(re.findall(r"(?s)\{\{.*?\}\}|\{%.*?%\}", text))
@@ -274,6 +274,11 @@ class File:
         mark = getattr(exc, "problem_mark", None) or getattr(exc, "context_mark", None)
         line = mark.line + 1 if mark else 0
         lines = text.splitlines()
+        unseen = getattr(exc, "character", None)  # of a ReaderError
+        if isinstance(unseen, int) and chr(unseen) in text:
+            line = text[: text.index(chr(unseen))].count("\n") + 1
+            self._problem(line, f"holds a character that nobody sees (U+{unseen:04X}). Take it out.", True)
+            return
         # YAML sees many a slip only in the line below it.
         hinted = next(
             (number for number in (line, line - 1) if 0 < number <= len(lines) and self._hint(text, number)), line
@@ -303,6 +308,8 @@ class File:
             return " It holds a blank of another kind (full-width or invisible). Write ordinary blanks."
         if re.match(r"\s*(- )?[\w-]+:[^\s]", code):
             return " A blank is missing behind the colon."
+        if re.match(r"\s*-[^\s-]", code):
+            return " A blank is missing behind the dash."
         if re.match(r"\s*[\w-]+\s*=", code):
             return " Write a colon and a blank instead of the equals sign."
         if re.search(r":\s+[^'\"\s]*\{\{", code):

@@ -5,8 +5,9 @@ from __future__ import annotations
 
 import pathlib
 import re
+import shlex
 import typing as t
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 import yaml
 from ansible.errors import AnsibleError
@@ -15,6 +16,7 @@ from ansible.parsing.dataloader import DataLoader
 from ansible.plugins.inventory.ini import InventoryModule
 from ansible_collections.sitelink.tr069.plugins.plugin_utils._inventory_files.contents import is_encrypted
 from ansible_collections.sitelink.tr069.plugins.plugin_utils._inventory_files.lists import LOADER, looks_like_ini
+from ansible_collections.sitelink.tr069.plugins.plugin_utils._plan.variables import CONNECTION
 
 
 class IniList:
@@ -75,10 +77,38 @@ class IniList:
                 )
             self._problem(number, advice)
             return
+        for line, message in _twice(text, known):
+            self._problem(line, message)
         for found, owners in ((self.beside_hosts, inventory.hosts), (self.beside_groups, inventory.groups)):
             found += [
                 (name, variable, 0) for name, owner in owners.items() for variable in owner.vars if variable in known
             ]
+
+
+def _twice(text: str, known: frozenset[str]) -> Iterator[tuple[int, str]]:
+    """Variables that the list gives one owner twice, with two values: the last counts. (line, predicate)."""
+    group, of_group = "", False
+    given: dict[tuple[str, str], tuple[int, str]] = {}
+    for number, line in enumerate(text.splitlines(), 1):
+        if section := re.match(r"\s*\[([^:\]]+)(:\w+)?\]", line):
+            group, of_group = section[1], section[2] == ":vars"
+            continue
+        try:
+            words = [line.strip()] if of_group else shlex.split(line, comments=True)
+        except ValueError:  # Ansible's own words
+            continue
+        owner, values = (group, words) if of_group else ("".join(words[:1]), words[1:])
+        for name, _equals, value in (word.partition("=") for word in values):
+            name = name.strip()
+            if name not in known and name not in CONNECTION:
+                continue
+            first, other = given.setdefault((owner, name), (number, value.strip()))
+            if other != value.strip():
+                place = "in this line" if first == number else f"in line {first}"
+                yield (
+                    number,
+                    f"{name} of {owner} stands {place} already, with another value, and only one of the two counts. Take one out.",
+                )
 
 
 def _is_utf8(data: bytes) -> bool:

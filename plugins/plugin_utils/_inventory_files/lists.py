@@ -19,12 +19,12 @@ LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 def lists_of_hosts(paths: list[pathlib.Path]) -> Iterator[tuple[pathlib.Path, str]]:
     """The files that list hosts, as far as they are YAML, and their names for the operator."""
     for path in paths:
-        for file in _members(path) if path.is_dir() else [path]:
-            if file.suffix in (".yml", ".yaml") and file.is_file():
-                yield file, _shown(file, path)
+        for file in members(path) if path.is_dir() else [path]:
+            if file.suffix in (".yml", ".yaml", ".json") and file.is_file():
+                yield file, shown_as(file, path)
 
 
-def _shown(file: pathlib.Path, source: pathlib.Path) -> str:
+def shown_as(file: pathlib.Path, source: pathlib.Path) -> str:
     """What the operator calls a file of a source: from where he has host_vars, for there it may have a file of the same name."""
     if not source.is_dir():
         return source.name
@@ -34,7 +34,7 @@ def _shown(file: pathlib.Path, source: pathlib.Path) -> str:
     return file.relative_to(source.parent if beside and not inside else source).as_posix()
 
 
-def _members(directory: pathlib.Path) -> Iterator[pathlib.Path]:
+def members(directory: pathlib.Path) -> Iterator[pathlib.Path]:
     """What Ansible takes for lists of hosts in a directory that is an inventory (InventoryManager.parse_source)."""
     for entry in sorted(directory.iterdir()):
         if entry.name.startswith(".") or entry.name in ("host_vars", "group_vars", "vars_plugins"):
@@ -44,7 +44,7 @@ def _members(directory: pathlib.Path) -> Iterator[pathlib.Path]:
         if any(re.search(pattern, entry.name) for pattern in C.INVENTORY_IGNORE_PATTERNS):
             continue
         if entry.is_dir():
-            yield from _members(entry)
+            yield from members(entry)
         else:
             yield entry
 
@@ -52,15 +52,15 @@ def _members(directory: pathlib.Path) -> Iterator[pathlib.Path]:
 def ini_lists_of_hosts(paths: list[pathlib.Path]) -> Iterator[tuple[pathlib.Path, str, bool]]:
     """The files that may list hosts in the form of INI, their names for the operator, and whether each lies in a directory of lists."""
     for path in paths:
-        for file in _members(path) if path.is_dir() else [path]:
+        for file in members(path) if path.is_dir() else [path]:
             if file.suffix in ("", ".ini") and file.is_file() and not os.access(file, os.X_OK):
-                yield file, _shown(file, path), path.is_dir()
+                yield file, shown_as(file, path), path.is_dir()
 
 
 def strays(directory: pathlib.Path) -> Iterator[dict[str, t.Any]]:
     """What lies in an inventory's directory, where Ansible reads everything as a list of hosts, and is none."""
-    for path in _members(directory):
-        shown, wrong = _shown(path, directory), ""
+    for path in members(directory):
+        shown, wrong = shown_as(path, directory), ""
         try:
             data = path.read_bytes()
         except OSError:

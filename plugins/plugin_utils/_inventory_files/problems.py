@@ -18,6 +18,7 @@ from ansible_collections.sitelink.tr069.plugins.plugin_utils._inventory_files.co
     closed,
 )
 from ansible_collections.sitelink.tr069.plugins.plugin_utils._inventory_files.directories import Directory
+from ansible_collections.sitelink.tr069.plugins.plugin_utils._inventory_files.dropped import dropped
 from ansible_collections.sitelink.tr069.plugins.plugin_utils._inventory_files.ini import IniList
 from ansible_collections.sitelink.tr069.plugins.plugin_utils._inventory_files.lists import (
     ini_lists_of_hosts,
@@ -75,6 +76,7 @@ def problems(
         message = f"{name}: a host and a group have this name, and Ansible takes one for the other. Rename the group."
         found.append({"file": name, "message": message, "unreadable": False})
     found += _of_lists(paths, groups, known, opened, of_hosts, of_groups)
+    found += dropped(paths, {problem["file"] for problem in found}, groups)
     found += _outside(groups, sites, of_hosts, of_groups)
     found += hidden(groups, passwords["host_vars"], passwords["group_vars"])
     for path in paths:

@@ -24,6 +24,7 @@ from ansible_collections.sitelink.tr069.plugins.plugin_utils._plan.rules.endpoin
 from ansible_collections.sitelink.tr069.plugins.plugin_utils._plan.rules.exits import check_exits, inside, uses_exits
 from ansible_collections.sitelink.tr069.plugins.plugin_utils._plan.rules.external import external_peers
 from ansible_collections.sitelink.tr069.plugins.plugin_utils._plan.rules.firewall import check_firewall
+from ansible_collections.sitelink.tr069.plugins.plugin_utils._plan.rules.gateway import check_gateways
 from ansible_collections.sitelink.tr069.plugins.plugin_utils._plan.rules.interfaces import check_interfaces
 from ansible_collections.sitelink.tr069.plugins.plugin_utils._plan.rules.keys import keys
 from ansible_collections.sitelink.tr069.plugins.plugin_utils._plan.rules.names import check_names
@@ -59,9 +60,10 @@ def build(site_names: Iterable[str], hostvars: Mapping[str, t.Any], group: str =
     check_firewall(mesh)
     check_ports_and_mtus(mesh)
     check_interfaces(mesh)
+    check_gateways(mesh)
     check_peers_only(mesh)
     known_keys = keys(mesh)
-    external = external_peers(mesh, known_keys, of_version_6)
+    external = external_peers(mesh, known_keys, of_version_6, found_at)
     check_exits(mesh)
     warn_of_missing_lans(mesh)
     return {

@@ -12,6 +12,7 @@ from ansible_collections.sitelink.tr069.plugins.plugin_utils import _spelling
 from ansible_collections.sitelink.tr069.plugins.plugin_utils._plan.hostvars import plain, templates, way
 from ansible_collections.sitelink.tr069.plugins.plugin_utils._plan.report import Report, shown
 from ansible_collections.sitelink.tr069.plugins.plugin_utils._plan.variables import (
+    ANSIBLES_OWN,
     CONNECTION,
     Row,
     by_default,
@@ -93,7 +94,7 @@ class Site:
 
     def _check_connection(self, variable: str, variables: Mapping[str, t.Any]) -> None:
         meant = _spelling.meant(variable, CONNECTION, True)
-        if variable in CONNECTION or not meant or meant in variables:
+        if variable in ANSIBLES_OWN or not meant or meant in variables:
             return
         try:
             fact = isinstance(variables[variable], Mapping)  # of a NIC with such a name

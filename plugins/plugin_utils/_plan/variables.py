@@ -58,8 +58,13 @@ def _as_it_is(value: t.Any) -> t.Any:
 _present_or_absent = text.choice("present", "absent")
 _priority = numbers.integer(1, 32765)  # 0, 32766 and 32767 are the kernel's own
 
+# Behind the underlay's own, with the next number free as well.
+EXIT_PRIORITIES = (2, 32764)
+LEAST_UNDERLAY_MTU = 1280 + OVERHEAD
+
 ROWS: dict[str, Row] = {
     "ansible_host": Row(hosts.connection_address, per_site=True),
+    "ansible_ssh_host": Row(hosts.connection_address, per_site=True),
     "ansible_port": _only(numbers.integer(1, 65535), per_site=True),
     "ansible_become": _only(text.truth),
     # What the playbooks themselves read. Ansible ends with a traceback at a serial that is none.
@@ -123,7 +128,7 @@ ROWS: dict[str, Row] = {
     "wireguard_mesh_interface": Row(names.interface),
     "wireguard_mesh_port": Row(numbers.integer(1, 65535)),
     "wireguard_mesh_mtu": Row(numbers.integer(1280, 9000)),  # IPv6 needs 1280; jumbo frames end near 9000
-    "wireguard_mesh_underlay_mtu": Row(numbers.integer(1280 + OVERHEAD, 9000 + OVERHEAD)),
+    "wireguard_mesh_underlay_mtu": Row(numbers.integer(LEAST_UNDERLAY_MTU, 9000 + OVERHEAD)),
     "wireguard_mesh_keepalive": Row(
         numbers.integer(1, 65535),  # 16 bits in wg(8); 0 would hide a dead peer
         same="a site takes a peer for dead by its own keepalive",
@@ -141,8 +146,7 @@ ROWS: dict[str, Row] = {
     "wireguard_mesh_exit_resolvers": Row(addresses.addresses),
     "wireguard_mesh_exit_return_after": Row(numbers.integer(5, 3600)),
     "wireguard_mesh_exit_table": Row(numbers.routing_table),
-    # Behind the underlay's own, with the next number free as well.
-    "wireguard_mesh_exit_rule_priority": Row(numbers.integer(2, 32764)),
+    "wireguard_mesh_exit_rule_priority": Row(numbers.integer(*EXIT_PRIORITIES)),
     "wireguard_mesh_endpoint": Row(hosts.endpoint_host, per_site=True),
     "wireguard_mesh_endpoint_seeds": Row(addresses.addresses, per_site=True),
     "wireguard_mesh_secret": Row(secrets.mesh_secret, secret=True),
@@ -212,6 +216,29 @@ CONNECTION = frozenset(
         "su_pass", "su_user", "timeout", "user",
     )
 )  # fmt: skip
+# What else Ansible and its plugins read: a name of these is no slip of one above.
+ANSIBLES_OWN = CONNECTION | frozenset(
+    f"ansible_{name}"
+    for name in (
+        "admin_users", "async_dir", "common_remote_group", "connection_timeout", "control_path", "control_path_dir",
+        "deprecation_warnings", "doas_exe", "doas_flags", "doas_pass", "doas_user", "docker_executable",
+        "docker_extra_args", "dzdo_exe", "dzdo_flags", "dzdo_pass", "dzdo_user", "enable_exe", "enable_flags",
+        "enable_pass", "enable_user", "facts_modules", "host_key_checking", "interpreter_python_fallback", "ksu_exe",
+        "ksu_flags", "local_become_strip_preamble", "local_become_success_timeout", "lxd_host", "machinectl_exe",
+        "machinectl_flags", "machinectl_pass", "machinectl_user", "module_compression", "no_target_syslog",
+        "paramiko_host", "paramiko_host_key_checking", "paramiko_pass", "paramiko_password", "paramiko_port",
+        "paramiko_private_key_file", "paramiko_proxy_command", "paramiko_timeout", "paramiko_use_rsa_sha2_algorithms",
+        "paramiko_user", "pbrun_exe", "pbrun_flags", "pbrun_pass", "pbrun_user", "persistent_command_timeout",
+        "pfexec_exe", "pfexec_flags", "pfexec_pass", "pfexec_user", "pmrun_exe", "pmrun_flags", "pmrun_pass",
+        "pmrun_user", "podman_executable", "podman_extra_args", "private_key", "private_key_passphrase",
+        "python_module_rlimit_nofile", "scp_if_ssh", "sesu_exe", "sesu_flags", "sftp_batch_mode", "sftp_executable",
+        "sftp_extra_args", "shell_allow_world_readable_temp", "ssh_agent", "ssh_host_key_checking",
+        "ssh_password_mechanism", "ssh_pkcs11_provider", "ssh_private_key", "ssh_private_key_passphrase",
+        "ssh_transfer_method", "ssh_use_tty", "ssh_verbosity", "sshpass_prompt", "su", "su_exe", "su_flags",
+        "su_prompt_l10n", "sudo", "sudo_chdir", "sudo_exe", "sudo_flags", "sudo_pass", "sudo_user", "sudosu_exe",
+        "sudosu_flags", "sudosu_pass", "sudosu_user", "system_tmpdirs", "target_log_info",
+    )
+)  # fmt: skip
 
 
 @functools.cache
@@ -239,7 +266,7 @@ def needs_a_value(name: str) -> bool:
     knows.
     """
     lonely = not table()[name].planned and "default" not in specs.options().get(name, {"default": None})
-    return lonely or name == "ansible_host"
+    return lonely or name in ("ansible_host", "ansible_ssh_host")
 
 
 @functools.cache

@@ -3,6 +3,7 @@
 
 import json
 import pathlib
+import shutil
 import subprocess
 import sys
 
@@ -63,10 +64,38 @@ case $* in
   --get-zone-of-interface=*) [ {zone} != none ] && echo {zone} ;;
   --get-default-zone) echo public ;;
   *--query-port=22000/udp) exit {closed} ;;
+  *--zone=trusted*--get-target) echo ACCEPT ;;
+  *--get-target) echo default ;;
+  *--zone=ranges*--list-ports) echo 80/tcp 22000-22010/udp ;;
+  *--list-ports) echo 22000-22010/tcp 22001-22010/udp ;;
   *) exit 9 ;;
 esac
 """
 UFW = "#!/bin/sh\nprintf 'Status: {state}\\n{rule}\\n'\n"
+# As `ufw status` prints rules (its table has 27, 12 and more columns), and firewalld's ports.
+OPEN = (
+    "22000                      ALLOW       Anywhere",
+    "22000/udp                  ALLOW IN    10.0.0.0/8",
+    "22000/udp                  LIMIT       Anywhere",
+    "Anywhere on eth1           ALLOW       Anywhere",
+    "22000 on eth1              ALLOW       Anywhere",
+    "22000:22010/udp            ALLOW       Anywhere",
+    "21000,22000,23000/udp      ALLOW       Anywhere",
+    "10.1.1.1 22000/udp         ALLOW       Anywhere",
+    "Anywhere                   ALLOW       Anywhere",
+)
+CLOSED = (
+    "22000/tcp                  ALLOW       Anywhere",
+    "22000/udp                  ALLOW OUT   Anywhere",
+    "22000/udp                  DENY        Anywhere",
+    "22000 on eth2              ALLOW       Anywhere",
+    "Anywhere on eth0           ALLOW       Anywhere",
+    "Anywhere                   ALLOW       192.168.1.0/24",
+    "22001:22010/udp            ALLOW       Anywhere",
+    "122000/udp                 ALLOW       Anywhere",
+    "22000/udp (v6)             ALLOW       Anywhere (v6)",
+    "WireGuard                  ALLOW       Anywhere",
+)
 
 
 @pytest.mark.parametrize(
@@ -76,6 +105,8 @@ UFW = "#!/bin/sh\nprintf 'Status: {state}\\n{rule}\\n'\n"
         ({"nft": "#!/bin/sh\n"}, ["nft yes"]),
         ({"firewall-cmd": FIREWALLD.format(state="running", zone="work", closed=1)}, ["firewalld work"]),
         ({"firewall-cmd": FIREWALLD.format(state="running", zone="none", closed=1)}, ["firewalld public"]),
+        ({"firewall-cmd": FIREWALLD.format(state="running", zone="trusted", closed=1)}, []),
+        ({"firewall-cmd": FIREWALLD.format(state="running", zone="ranges", closed=1)}, []),
         ({"firewall-cmd": FIREWALLD.format(state="running", zone="work", closed=0)}, []),
         ({"firewall-cmd": FIREWALLD.format(state="not_running", zone="work", closed=1)}, []),
         ({"ufw": UFW.format(state="active", rule="22/tcp ALLOW Anywhere")}, ["ufw active"]),
@@ -83,6 +114,9 @@ UFW = "#!/bin/sh\nprintf 'Status: {state}\\n{rule}\\n'\n"
         ({"ufw": UFW.format(state="active", rule="22000/udp on eth1 ALLOW Anywhere")}, []),
         ({"ufw": UFW.format(state="active", rule="22000/udp ALLOW Anywhere")}, []),
         ({"ufw": UFW.format(state="inactive", rule="")}, []),
+        *(({"ufw": UFW.format(state="active", rule=rule)}, []) for rule in OPEN),
+        *(({"ufw": UFW.format(state="active", rule=rule)}, ["ufw active"]) for rule in CLOSED),
+        ({"ufw": UFW.format(state="active", rule="22/tcp ALLOW Anywhere") + "echo 'Default: allow (incoming)'\n"}, []),
     ],
 )
 def test_another_firewall_is_seen_where_it_drops_the_port(tmp_path, programs, seen):
@@ -90,8 +124,8 @@ def test_another_firewall_is_seen_where_it_drops_the_port(tmp_path, programs, se
     for name, text in programs.items():
         (tmp_path / name).write_text(text)
         (tmp_path / name).chmod(0o755)
-    for name in ("grep", "sh"):
-        (tmp_path / name).symlink_to(f"/bin/{name}")
+    for name in ("grep", "sh", "awk"):
+        (tmp_path / name).symlink_to(shutil.which(name))
     script = (ROLES / "tr069_firewall" / "files" / "look.sh").read_text()
     assert script.count("PATH=$PATH:/usr/sbin:/sbin") == 1
     (tmp_path / "look.sh").write_text(script.replace("PATH=$PATH:/usr/sbin:/sbin", ""))

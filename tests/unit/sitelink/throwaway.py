@@ -117,8 +117,9 @@ class Namespace:
 
     def status(self, *arguments):
         code, out, err = self.sitelink("status", "--json", *arguments)
-        assert code in (0, 1), err  # 1: there are faults
-        return json.loads(out)
+        said = json.loads(out)
+        assert code == (1 if said["faults"] else 0), err
+        return said
 
     def daemon(self, *arguments):
         """Start a daemon with the capabilities of its unit, and wait until it is ready, as systemd does, or has ended.

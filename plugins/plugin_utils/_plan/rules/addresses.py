@@ -13,6 +13,7 @@ def check_addresses(mesh: Mesh) -> None:
     """Each site has an address of the overlay for itself."""
     overlay = mesh.overlay
     taken: set[IPAddress] = {site.get("wireguard_mesh_address") for site in mesh.sites}
+    taken |= {entry["address"] for site in mesh.sites for entry in site.get("wireguard_mesh_external_peers") or []}
     free = free_addresses(overlay, taken) if overlay else iter(())
 
     def another(verb: str) -> str:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import typing as t
 from collections.abc import Iterable, Mapping
 
@@ -31,6 +32,7 @@ def check_ddns(mesh: Mesh) -> None:
             continue
         given = {key: site.get(f"ddns_{key}") for key in _SETTINGS}
         options = {key: default(f"ddns_{key}") if value is None else value for key, value in given.items()}
+        _check_files(site)
         options.update({key: default(f"ddns_{key}") for key in _OTHERS})
         for key in ("hostname", "ipv6_hostname"):  # a name that cannot be read is one: its account is judged too
             if site.is_faulty(f"ddns_{key}"):
@@ -42,6 +44,17 @@ def check_ddns(mesh: Mesh) -> None:
         for variable, predicate in [problem for problem in settings["problems"] if not site.is_faulty(problem[0])]:
             site.fault(variable, predicate)
         _check_owners(site, settings["names"], owners)
+
+
+def _check_files(site: Site) -> None:
+    """A file that is to be copied to the site is on this computer."""
+    for variable in ("ddns_ca_file", "ddns_wheel_file"):
+        path = site.get(variable)
+        if path and not os.access(os.path.expanduser(path), os.R_OK):
+            site.fault(
+                variable,
+                f"is {quote(path)}, and there is no such file on this computer that you may read. Correct the path.",
+            )
 
 
 def _check_owners(site: Site, names: list[dict[str, t.Any]], owners: dict[str, str]) -> None:

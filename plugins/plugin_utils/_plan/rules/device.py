@@ -5,7 +5,12 @@ from __future__ import annotations
 
 from ansible_collections.sitelink.tr069.plugins.plugin_utils._plan.mesh import Mesh
 from ansible_collections.sitelink.tr069.plugins.plugin_utils._plan.site import Site
-from ansible_collections.sitelink.tr069.plugins.plugin_utils._plan.variables import OVERHEAD, OVERHEAD_IPV4, default
+from ansible_collections.sitelink.tr069.plugins.plugin_utils._plan.variables import (
+    LEAST_UNDERLAY_MTU,
+    OVERHEAD,
+    OVERHEAD_IPV4,
+    default,
+)
 
 # The UDP port on which the daemons of the sites talk to each other inside the mesh (sitelink/tell.py).
 DAEMON_PORT = 22069
@@ -45,8 +50,12 @@ def _check_nic(site: Site) -> None:
     elif mtu_of(site) > nic - OVERHEAD_IPV4:
         site.fault(
             "nic_dhcp_mtu",
-            f"is {nic}, and packets of the mesh are larger ({mtu_of(site)} and {OVERHEAD_IPV4} of WireGuard). Write "
-            f"wireguard_mesh_underlay_mtu: {nic} as well.",
+            f"is {nic}, and packets of the mesh are larger ({mtu_of(site)} and {OVERHEAD_IPV4} of WireGuard). "
+            + (
+                f"Write wireguard_mesh_underlay_mtu: {nic} as well."
+                if nic >= LEAST_UNDERLAY_MTU
+                else f"Write at least {LEAST_UNDERLAY_MTU}, and the same as wireguard_mesh_underlay_mtu."
+            ),
         )
 
 

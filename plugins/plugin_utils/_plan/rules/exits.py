@@ -7,6 +7,7 @@ from ansible_collections.sitelink.tr069.plugins.plugin_utils._libraries import I
 from ansible_collections.sitelink.tr069.plugins.plugin_utils._plan.mesh import Mesh
 from ansible_collections.sitelink.tr069.plugins.plugin_utils._plan.report import shown, write_one_of
 from ansible_collections.sitelink.tr069.plugins.plugin_utils._plan.site import Site
+from ansible_collections.sitelink.tr069.plugins.plugin_utils._plan.variables import EXIT_PRIORITIES
 from ansible_collections.sitelink.tr069.plugins.plugin_utils._readers.fault import quote
 
 # What is never the internet (RFC 6890): no exit forwards a packet to there.
@@ -129,15 +130,20 @@ def _check_targets(site: Site, never_outside: list[IPNetwork]) -> None:
 
 def _check_table(site: Site) -> None:
     """The way out has a table of its own, behind the underlay's."""
-    if site.get("tr069_table") is not None and site.get("wireguard_mesh_exit_table") == site.get("tr069_table"):
+    table = site.get("tr069_table")
+    if table is not None and site.get("wireguard_mesh_exit_table") == table:
         site.fault(
             "wireguard_mesh_exit_table",
-            f"is {site.get('tr069_table')}, the table of the way into the underlay (tr069_table). Write another, such as 306.",
+            f"is {table}, the table of the way into the underlay (tr069_table). Write another, such as {306 if table != 306 else 307}.",
         )
     first, own = site.get("wireguard_mesh_exit_rule_priority"), site.get("tr069_rule_priority")
     if first and own and first <= own:
         site.fault(
             "wireguard_mesh_exit_rule_priority",
-            f"is {first}, which comes before the rules of the underlay (tr069_rule_priority: {own}). Write a larger number, "
-            f"such as {own + 1}.",
+            f"is {first}, which comes before the rules of the underlay (tr069_rule_priority: {own}). "
+            + (
+                f"Write a larger number, such as {own + 1}."
+                if own < EXIT_PRIORITIES[1]
+                else "Write a smaller tr069_rule_priority."
+            ),
         )

@@ -21,9 +21,14 @@ from ansible_collections.sitelink.tr069.plugins.plugin_utils._readers.fault impo
 _VARIABLE = "wireguard_mesh_external_peers"
 
 
-def external_peers(mesh: Mesh, keys: Keys, addresses6: dict[str, IPAddress]) -> dict[str, dict[str, t.Any]]:
-    """The peers that are no sites, by name, each with the sites that carry it."""
-    taken = _Taken(mesh, keys, addresses6)
+def external_peers(
+    mesh: Mesh, keys: Keys, addresses6: dict[str, IPAddress], found_at: dict[str, dict[str, t.Any] | None]
+) -> dict[str, dict[str, t.Any]]:
+    """The peers that are no sites, by name, each with the sites that carry it.
+
+    :param found_at: each site's host and port, see rules.endpoints.
+    """
+    taken = _Taken(mesh, keys, addresses6, found_at)
     found: dict[str, _Peer] = {}
     for site in mesh.sites:
         for entry in site.get(_VARIABLE) or []:
@@ -79,7 +84,13 @@ class _Peer:
 class _Taken:
     """What sites have, and the external peers so far, each with its owner's name."""
 
-    def __init__(self, mesh: Mesh, keys: Keys, addresses6: dict[str, IPAddress]) -> None:
+    def __init__(
+        self,
+        mesh: Mesh,
+        keys: Keys,
+        addresses6: dict[str, IPAddress],
+        found_at: dict[str, dict[str, t.Any] | None],
+    ) -> None:
         self._mesh = mesh
         variable = "wireguard_mesh_address"
         self._addresses = {site.get(variable): site.name for site in mesh.sites if site.get(variable)}
@@ -87,6 +98,10 @@ class _Taken:
         self._lans = [(lan, site.name) for site in mesh.sites for lan in site.get("wireguard_mesh_lan_subnets") or []]
         self._keys = {key: name for name, (_source, key) in keys.items() if key}
         self._endpoints: dict[tuple[str, int], str] = {}
+        for site in mesh.sites:
+            for endpoint in (found_at.get(site.name), site.get("wireguard_mesh_external_endpoint")):
+                if endpoint:
+                    self._endpoints.setdefault((endpoint["host"], endpoint["port"]), site.name)
         self._names = {name.casefold(): name for name in mesh.states}
         self._free = free_addresses(mesh.overlay, set(self._addresses)) if mesh.overlay else iter(())
 
@@ -116,7 +131,7 @@ class _Taken:
         if self._endpoints.setdefault(key, entry["name"]) != entry["name"]:
             site.fault(
                 _VARIABLE,
-                f"holds {entry['name']} with the endpoint {key[0]}:{key[1]}, where {self._endpoints[key]} is already found. Write "
+                f"holds {entry['name']} with the endpoint {key[0]}:{key[1]}, where {shown(self._endpoints[key])} is already found. Write "
                 "another for one of the two, or leave it out.",
             )
 

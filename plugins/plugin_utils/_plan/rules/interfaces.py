@@ -65,9 +65,15 @@ def _check_device(site: Site) -> None:
     uplink = [] if uses_exits(site) or site.get("wireguard_mesh_exit_for") else ["wireguard_mesh_uplink"]
     for variable in (*uplink, "nic_dhcp_vlan_parent"):
         if mesh is not None and mesh == site.get(variable):
-            site.fault(
-                "wireguard_mesh_interface", f"is also {variable}, which is a NIC. Write another name, such as wg0."
-            )
+            if site.gave("wireguard_mesh_interface"):
+                site.fault(
+                    "wireguard_mesh_interface", f"is also {variable}, which is a NIC. Write another name, such as wg0."
+                )
+            else:
+                site.fault(
+                    variable,
+                    f"is {mesh}, which is WireGuard's own interface (wireguard_mesh_interface). Write the NIC's name.",
+                )
     for further in site.get("tr069_gateway_further_interfaces") or []:
         if further in (mesh, nic):
             what = "wireguard_mesh_interface" if further == mesh else "tr069_interface"

@@ -23,7 +23,7 @@ def check_overlay(mesh: Mesh) -> None:
             mesh.report.add_for_mesh(
                 "wireguard_mesh_network",
                 f"is {overlay}, which overlaps the carrier's network {underlay} (tr069_networks). "
-                "Write a private network outside of it, such as 192.168.11.0/24.",
+                f"Write a private network outside of it{_such_as(mesh)}.",
             )
     room = overlay.size - 2
     if len(mesh.sites) > room:
@@ -34,6 +34,14 @@ def check_overlay(mesh: Mesh) -> None:
             f"is {overlay}, which has room for {room} sites, and there are {len(mesh.sites)}. "
             f"Write a network of prefix length /{length} or shorter.",
         )
+
+
+def _such_as(mesh: Mesh) -> str:
+    """A private network that is nobody's, in words."""
+    used = [*mesh.underlay, *(lan for site in mesh.sites for lan in site.get("wireguard_mesh_lan_subnets") or [])]
+    usual = map(IPNetwork, ("192.168.11.0/24", "172.30.11.0/24", "10.211.11.0/24"))
+    free = next((network for network in usual if not any(overlap(network, other) for other in used)), None)
+    return f", such as {free}" if free else ""
 
 
 def check_lans(mesh: Mesh) -> None:

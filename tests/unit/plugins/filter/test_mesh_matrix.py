@@ -96,6 +96,36 @@ def test_a_site_that_gave_no_status_is_a_fault_with_its_cause(mesh, answer, word
     assert fault.startswith("site-a: no status; ") and words in fault
 
 
+@pytest.mark.parametrize("key", ["external", "latency", "endpoint", "handshake_age", "nic", "reason", "name"])
+def test_a_report_of_another_version_of_the_program_is_told(mesh, key):
+    """The early program had no "external"."""
+    other = peer("site-b")
+    del other[key]
+    [fault] = mesh.judge(site_a=said([other]))["faults"]
+    assert fault.startswith("site-a: no status; sitelink status printed something else; run ansible-playbook")
+
+
+@pytest.mark.parametrize(
+    "report", [{"faults": [], "mesh": [{}]}, {"faults": [{}], "mesh": []}, {"faults": 5, "mesh": []}, [], 5, None]
+)
+def test_a_report_that_is_none_is_told(mesh, report):
+    [fault] = mesh.judge(site_a={"rc": 0, "stdout": json.dumps(report), "stderr": ""})["faults"]
+    assert "sitelink status printed something else" in fault
+
+
+def test_a_module_that_failed_is_told_with_its_cause(mesh):
+    """It ends with 1, as the program does where there is a fault."""
+    traceback = "Traceback (most recent call last):\n  File ...\nOSError: [Errno 28] No space left on device\n"
+    failed = {
+        "rc": 1,
+        "msg": "MODULE FAILURE\nSee stdout/stderr for the exact error",
+        "module_stdout": "",
+        "module_stderr": traceback,
+    }
+    [fault] = mesh.judge(site_a=failed)["faults"]
+    assert fault == "site-a: no status; sitelink status did not run: OSError: [Errno 28] No space left on device."
+
+
 def test_faults_go_by_the_name_in_the_inventory_not_by_that_of_the_host(mesh):
     found = mesh.judge(site_b=said([], ["cloudflare: HTTP 403"], rc=1, mesh=False))
     assert found["faults"][0] == "site-b: cloudflare: HTTP 403"

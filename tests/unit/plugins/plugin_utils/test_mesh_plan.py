@@ -747,12 +747,119 @@ def ansible_s_own_variables():
     return sorted(found)
 
 
-def test_no_variable_of_ansible_s_own_is_refused(mesh):
-    names = ansible_s_own_variables()
-    assert len(names) > 40 and "ansible_ssh_common_args" in names
-    for name in [*names, "ansible_su_pass", "ansible_ksu_user", "ansible_sesu_pass", "ansible_scp_executable"]:
-        mesh.spoil("site-b", **{name: "x"} if name not in ("ansible_host", "ansible_port") else {})
+@pytest.mark.parametrize(
+    "name",
+    [*ansible_s_own_variables(), "ansible_doas_pass", "ansible_sesu_exe", "ansible_pbrun_flags", "ansible_scp_if_ssh"],
+)
+def test_no_variable_of_ansible_s_own_is_refused(mesh, name):
+    if name in ("ansible_host", "ansible_ssh_host", "ansible_port"):
+        return
+    mesh.spoil("site-b", **{name: "x"})
     assert [fault for fault in faults(mesh) if fault[1].startswith("ansible_")] == []
+
+
+def test_ansible_s_own_variables_were_found():
+    assert len(ansible_s_own_variables()) > 40 and "ansible_ssh_common_args" in ansible_s_own_variables()
+
+
+def test_an_older_name_of_the_address_is_read_as_well(mesh):
+    mesh.without("site-b", "ansible_host").spoil("site-b", ansible_ssh_host="192.168.11.77")
+    assert faults(mesh) == [("site-b", "ansible_ssh_host")]
+    mesh.spoil("site-b", ansible_ssh_host="FILL-ME-IN")
+    assert faults(mesh) == [("site-b", "ansible_ssh_host")]
+
+
+def test_a_name_that_is_an_address_is_where_ansible_goes(mesh):
+    mesh.without("site-a", "ansible_host")
+    assert faults(mesh) == []
+    values = mesh.pop("site-a")
+    mesh["192.168.11.77"] = values
+    (problem,) = build(mesh)["problems"]
+    assert problem["message"].startswith(
+        "192.168.11.77: ansible_host is missing, so that Ansible goes by the site's name, to 192.168.11.77, in the overlay"
+    )
+    mesh["172.16.9.9"] = mesh.pop("192.168.11.77")
+    assert faults(mesh) == []
+    mesh.spoil("site-b", ansible_host="172.16.9.9")
+    assert {fault[1] for fault in faults(mesh)} == {"ansible_host"}
+
+
+def test_a_gateway_that_is_named_is_the_carriers(mesh):
+    for address in ("192.168.1.1", "192.168.11.1", "100.64.0.1"):
+        mesh.spoil("site-b", tr069_gateway_source=address)
+        assert faults(mesh) == [("site-b", "tr069_gateway_source")]
+    for source in ("10.23.64.1", "11.1.2.3", "first_host", "lease"):
+        mesh.spoil("site-b", tr069_gateway_source=source)
+        assert faults(mesh) == []
+
+
+@pytest.mark.parametrize("variable", ["ddns_ca_file", "ddns_wheel_file"])
+def test_a_file_for_the_sites_is_on_the_controller(mesh, variable, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    mesh.spoil("site-b", **{variable: str(tmp_path / "ca.pem")})
+    assert faults(mesh) == [("site-b", variable)]
+    (tmp_path / "ca.pem").write_text("")
+    assert faults(mesh) == []
+    assert faults(mesh.spoil("site-b", **{variable: "~/ca.pem"})) == []
+
+
+@pytest.mark.parametrize("url", ["foo", "http://router.lab.test/ddns", "https://"])
+def test_a_callback_is_a_url(mesh, url):
+    mesh.spoil("site-b", ddns_provider="callback", ddns_id=url)
+    assert faults(mesh) == [("site-b", "ddns_id")]
+    assert all(url not in problem["message"] for problem in build(mesh)["problems"] if url != "https://")
+    mesh.spoil("site-b", ddns_id="https://router.lab.test?name=__DOMAIN__&ip=__IP__")
+    assert faults(mesh) == []
+    entry = {"provider": "callback", "name": "x.lab.test", "id": url}
+    mesh.spoil("site-b", ddns_providers=[entry])
+    assert faults(mesh) == [("site-b", "ddns_providers")]
+
+
+def test_an_external_peer_is_not_found_where_a_site_is(mesh):
+    peer = {
+        "name": "phone",
+        "address": "192.168.11.77",
+        "public_key": "A" * 42 + "8=",
+        "endpoint": "home.example.com:22000",
+    }
+    mesh.spoil("site-b", wireguard_mesh_external_peers=[peer])
+    assert faults(mesh) == []
+    mesh.spoil("site-b", wireguard_mesh_external_endpoint="home.example.com:22000")
+    assert faults(mesh) == [("site-b", "wireguard_mesh_external_peers")]
+    mesh.spoil("site-b", wireguard_mesh_external_endpoint="home.example.com:22001", ddns_hostname="home.example.com")
+    assert faults(mesh) == [("site-b", "wireguard_mesh_external_peers")]
+
+
+def test_a_suggested_address_is_no_external_peers(mesh):
+    peer = {"name": "phone", "address": "192.168.11.1", "public_key": "A" * 42 + "8="}
+    mesh.spoil("site-b", wireguard_mesh_external_peers=[peer]).without("site-a", "wireguard_mesh_address")
+    (problem,) = build(mesh)["problems"]
+    assert "such as 192.168.11.1." not in problem["message"] and "such as 192.168.11.4." in problem["message"]
+
+
+@pytest.mark.parametrize(
+    ("values", "variable", "advice"),
+    [
+        ({"tr069_networks": ["192.168.0.0/16"]}, "wireguard_mesh_network", "such as 172.30.11.0/24."),
+        (
+            {"tr069_networks": ["192.168.0.0/16", "172.16.0.0/12", "10.0.0.0/8"]},
+            "wireguard_mesh_network",
+            "Write a private network outside of it.",
+        ),
+        ({"nic_dhcp_mtu": 576}, "nic_dhcp_mtu", "Write at least 1360,"),
+        ({"nic_dhcp_mtu": 1340}, "nic_dhcp_mtu", "Write at least 1360,"),
+        ({"nic_dhcp_mtu": 1400}, "nic_dhcp_mtu", "Write wireguard_mesh_underlay_mtu: 1400 as well."),
+        ({"nic_dhcp_vlan_parent": "wg0", "nic_dhcp_vlan_id": 46}, "nic_dhcp_vlan_parent", "Write the NIC's name."),
+    ],
+)
+def test_advice_is_not_refused_in_its_turn(mesh, values, variable, advice):
+    for site in mesh:
+        mesh.spoil(site, **values)
+    assert [
+        problem["message"]
+        for problem in build(mesh)["problems"]
+        if problem["variable"] == variable and advice in problem["message"]
+    ]
 
 
 def test_free_addresses_are_suggested_once(mesh):
@@ -1348,7 +1455,7 @@ def test_a_slip_in_any_role_is_told_with_the_rest_of_the_inventory(mesh, variabl
 @pytest.mark.parametrize(
     ("variable", "right"),
     [("nic_dhcp_mtu", "1492"), ("nic_dhcp_take_over", "yes"), ("tr069_firewall_open_in", []), ("watch_command", ["/bin/true"]),
-     ("site_agent_python", "/usr/bin/python3"), ("nic_dhcp_mac", "02:00:00:00:00:01"), ("ddns_ca_file", "/etc/ca.pem")],
+     ("site_agent_python", "/usr/bin/python3"), ("nic_dhcp_mac", "02:00:00:00:00:01"), ("ddns_ca_file", "/etc/hosts")],
 )  # fmt: skip
 def test_what_a_role_takes_is_no_slip(mesh, variable, right):
     mesh.spoil("site-b", **{variable: right})
@@ -1486,7 +1593,6 @@ def test_what_would_break_at_the_site_is_told_before(mesh, variable, value):
         ("ddns_endpoint", "https://api.example.com:65535/x"),
         ("ansible_host", "127.0.0.1"),  # the controller, a site too
         ("wireguard_mesh_lan_subnets", ["10.0.0.0/9"]),
-        ("ddns_ca_file", "~/ca.pem"),
         ("ansible_port", "2222"),
     ],
 )
