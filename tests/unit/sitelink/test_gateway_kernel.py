@@ -296,6 +296,118 @@ def test_one_address_with_another_prefix_length_keeps_its_way_out(site, daemon):
     wait_for(lambda: state(site)["prefix"] == 24 and state(site)["state"] == "ok")
 
 
+def broadcasts(site):
+    lines = site.sh("ip route show table local type broadcast dev eth1").splitlines()
+    return [line.split()[1] for line in lines]
+
+
+@pytest.mark.parametrize("address", ["10.23.64.5/20", "10.25.0.1/31", "10.25.0.9/32"])
+def test_a_broadcast_address_of_the_carriers_choice_takes_nothing_from_the_site(site, address):
+    """DHCP's option 28, as dhclient, dhcpcd and networkd 257 take it: with the address of the site's router here."""
+    wrong = "ip addr %s %s broadcast 192.168.1.1 dev eth1 valid_lft %d preferred_lft %d"
+    site.sh(wrong % ("add", address, 120, 120))  # before the daemon is there
+    assert "broadcast" in ask(site, 0, "192.168.1.1")
+    start(site)
+
+    def free():
+        return "broadcast" not in ask(site, 0, "192.168.1.1")
+
+    wait_for(free)
+    right = ["10.23.79.255"] if "/20" in address else []
+    assert [item for item in broadcasts(site) if item != "10.23.64.0"] == right  # that one before Linux 5.14
+    site.sh(wrong % ("change", address, 60, 60))  # renewed
+    assert free()
+    for _ in range(3):
+        site.sh("ip addr del %s dev eth1; %s" % (address, wrong % ("add", address, 90, 90)))
+        wait_for(free)
+    site.sh("ip link set eth1 down; ip link set eth1 up")  # the kernel sets them again
+    wait_for(free)
+    if right:
+        wait_for(lambda: state(site)["state"] == "ok")
+        assert broadcasts(site)[-1:] == right
+
+
+def test_a_broadcast_whose_event_was_lost_goes_with_the_safety_pass(site, monkeypatch):
+    monkeypatch.setitem(site.constants, "gateway.SAFETY_SECONDS", 1)
+    process = start(site)
+    site.sh("ip addr add 10.23.64.5/20 dev eth1")
+    wait_for(lambda: state(site)["state"] == "ok")
+    process.send_signal(signal.SIGSTOP)
+    with site.entered():
+        kernel = netlink.Kernel()
+    site.sh("ip route add broadcast 192.168.1.1 dev eth1 table local")
+    process.send_signal(signal.SIGCONT)
+    wait_for(lambda: "192.168.1.1" not in broadcasts(site))
+    index = kernel.link("eth1").index
+    assert [item.dst for item in kernel.routes(netlink.LOCAL_TABLE, oif=index) if item.type == netlink.BROADCAST][
+        -1:
+    ] == ["10.23.79.255/32"]
+
+
+def test_an_address_to_be_renewed_keeps_the_way_out(site, daemon):
+    site.sh("ip addr add 10.23.64.5/20 dev eth1 valid_lft 120 preferred_lft 0")
+    wait_for(lambda: "via 10.23.64.1 dev eth1" in ask(site))
+    wait_for(lambda: state(site)["state"] == "ok")
+    assert site.sitelink("address", "eth1")[0] == 0
+
+
+@pytest.mark.parametrize("address", ["10.23.64.5/6", "10.23.64.5/1"])
+def test_a_prefix_wider_than_the_underlay_gives_no_gateway(site, daemon, address):
+    site.sh("ip addr add %s dev eth1 metric 4096" % address)
+    wait_for(lambda: "reaches outside the underlay 10.0.0.0/7" in state(site)["reason"])
+    assert routes(site).startswith("unreachable default") and state(site)["gateway"] is None
+    code, _, said = site.sitelink("address", "eth1")
+    assert code == 1 and "%s, and its prefix" % address in said
+
+
+def test_a_router_that_is_a_broadcast_address_does_not_hold_up_the_first_host(site, gateway_json, quick):
+    site.write("gateway-eth1.json", dict(gateway_json, gateway="lease"))
+    leased(site, "10.23.64.5", "10.23.79.255", "10.23.64.0")
+    start(site)
+    site.sh("ip addr add 10.23.64.5/20 broadcast + dev eth1")
+    wait_for(lambda: "via 10.23.64.1 dev eth1" in ask(site))
+    wait_for(lambda: state(site)["state"] == "ok" and state(site)["source"] == "first_host")
+
+
+def test_a_router_that_the_kernel_refuses_counts_as_silent(site, gateway_json, quick):
+    """A second address of the NIC, which no look at the prefix shows."""
+    site.write("gateway-eth1.json", dict(gateway_json, gateway="lease"))
+    leased(site, "10.23.64.5", "10.23.64.77")
+    process = start(site)
+    site.sh("ip addr add 10.23.64.5/20 dev eth1; ip addr add 10.23.64.77/20 dev eth1")
+    site.sh("ip link set eth1 down; ip link set eth1 up")  # whichever came first for the daemon
+    wait_for(lambda: "via 10.23.64.1 dev eth1" in ask(site))
+    wait_for(lambda: state(site)["state"] == "ok" and state(site)["source"] == "first_host")
+    site.stop(process)
+    site.write("gateway-eth1.json", dict(gateway_json, gateway="10.23.64.77"))
+    site.sh("ip route flush table 305")
+    start(site)
+    wait_for(lambda: "10.23.64.77 as the gateway of eth1" in state(site)["reason"])
+    assert "ARP" not in state(site)["reason"] and state(site)["answers"] is False
+
+
+@pytest.mark.parametrize("leased", [True, False], ids=["", "without a lease"])
+@pytest.mark.parametrize(
+    "route",
+    [
+        "throw 10.77.0.0/16", "throw default metric 9", "local 10.77.0.0/16 dev lo", "10.77.0.0/16 tos 0x10 dev eth0",
+        "10.77.0.0/16 nexthop dev eth0 nexthop dev eth1", "10.77.0.0/16 nhid 77",
+    ],
+)  # fmt: skip
+def test_nothing_in_the_table_sends_marked_packets_on(site, daemon, route, leased):
+    if leased:
+        site.sh("ip addr add 10.23.64.5/20 dev eth1")
+        wait_for(lambda: "via 10.23.64.1" in ask(site))
+    before = routes(site)
+    site.sh("ip nexthop replace id 77 dev eth0")
+    try:
+        site.sh("ip route add table 305 " + route)
+        wait_for(lambda: routes(site) == before)
+        assert "eth0" not in ask(site) and "local" not in ask(site)
+    finally:
+        site.sh("ip nexthop del id 77")
+
+
 def test_a_rule_in_front_that_refuses_is_a_fault(site, daemon):
     site.sh("ip addr add 10.23.64.5/20 dev eth1")
     wait_for(lambda: state(site)["state"] == "ok")

@@ -17,13 +17,18 @@ The rules and the unreachable route have the protocol "kernel", since systemd-ne
 when it starts or reconfigures a link, leaves only that alone; without it marked packets leave by the broadband in between.
 
 Entries of ours (protocol 131 or "kernel") that are no longer wanted are removed. So is what would make T carry anything else:
-a second default of metric 0, a route to the underlay by anything but the NIC, and the rule `not fwmark M lookup T`, by which
-wg-quick sends the whole internet into T where its file has M and a peer with 0.0.0.0/0, but no `Table = off`. Whatever else
-stands in T or leads there was put there by somebody for some reason: it is reported as a fault and left alone.
+a second default of metric 0, a route to the underlay by anything but the NIC (also one that sends packets on to the next rule:
+`throw`), and the rule `not fwmark M lookup T`, by which wg-quick sends the whole internet into T where its file has M and a peer
+with 0.0.0.0/0, but no `Table = off`. Whatever else stands in T or leads there was put there by somebody for some reason: it is
+reported as a fault and left alone.
+
+So is what the carrier's DHCP may put beside the address: a broadcast address of its choice (option 28), which the kernel takes for a
+broadcast on the NIC whoever has it, be it the site's router or its DNS server.
 
 Stopping the daemon leaves everything in place. Only remove() takes it away.
 """
 
+import errno
 import ipaddress
 import socket
 import subprocess
@@ -34,6 +39,7 @@ from . import config, lease, loaded, log, netlink, state
 from .loop import Loop
 
 BACKSTOP_METRIC = 4278198272  # the last but a few: behind every metric that anybody chooses
+REFUSING = (netlink.BLACKHOLE, netlink.UNREACHABLE, netlink.PROHIBIT)  # what lets packets out nowhere
 SAFETY_SECONDS = 30  # an event that never came; nothing is known to need this
 HELD = netlink.PROTOCOL_KERNEL  # of what must not go even for a moment
 OWN = (config.PROTOCOL, HELD)  # the kernel itself puts nothing into a table with a number like ours
@@ -87,19 +93,38 @@ def choices(cfg, found, leased=None):
         offered.append(cfg.gateway)
     else:
         if cfg.gateway == config.LEASE and leased is not None and leased.address == found.address:
-            offered += leased.routers
+            offered += [item for item in leased.routers if _can_route(item, found)]
         try:
             offered.append(first_host(found.address, found.prefixlen))
         except NoGateway:
             if not offered:
                 raise
     others = [item for item in dict.fromkeys(offered) if item != found.address]
+    if not all(_is_host(item, found) for item in others):
+        raise NoGateway(
+            "%s, which tr069_gateway_source names, cannot be the gateway of %s, which has %s/%d: it is no address of a host; correct "
+            "tr069_gateway_source" % (cfg.gateway, cfg.interface, found.address, found.prefixlen)
+        )
     if not others:
         raise NoGateway(
             "the gateway of %s would be the site's own address %s; set the gateway of this site explicitly "
             "(tr069_gateway_source)" % (cfg.interface, found.address)
         )
     return others
+
+
+def _is_host(gateway, found):
+    """Whether a host can have an address (text) beside found, a netlink.Address: it is nobody's network or broadcast address."""
+    gateway = ipaddress.IPv4Address(gateway)
+    network = ipaddress.IPv4Network("%s/%d" % (found.address, found.prefixlen), strict=False)
+    edges = (network.network_address, network.broadcast_address) if network.prefixlen < 31 else ()
+    return lease.usable(gateway) and gateway not in edges
+
+
+def _can_route(router, found):
+    """Whether a router that the DHCP server names can be one: another host of the prefix. A /32 has no other, and any will do."""
+    network = ipaddress.IPv4Network("%s/%d" % (found.address, found.prefixlen), strict=False)
+    return _is_host(router, found) and (network.prefixlen == 32 or ipaddress.IPv4Address(router) in network)
 
 
 def choose(candidates, chosen, states, silent):
@@ -155,8 +180,8 @@ def _leads_astray(cfg, route, index):
     """Whether a route of the table takes packets to the underlay somewhere else; index: of the NIC, None without one."""
     if route.protocol in OWN or (route.dst, route.metric, route.tos) == ("0.0.0.0/0", 0, 0):
         return True
-    if route.type != netlink.UNICAST or route.oif == index:
-        return False
+    if route.type in REFUSING or (route.type == netlink.UNICAST and route.oif == index):
+        return False  # a route by several NICs has no oif
     return any(ipaddress.IPv4Network(route.dst).overlaps(network) for network in cfg.networks)
 
 
@@ -164,6 +189,16 @@ def _is_wg_quicks(cfg, rule):
     """Whether it is wg-quick's `not fwmark M lookup T`."""
     whole = (rule.src, rule.dst) == ("0.0.0.0/0", "0.0.0.0/0")
     return whole and (rule.table, rule.mark, rule.extra) == (cfg.table, cfg.fwmark, netlink.NOT)
+
+
+def wrong_broadcasts(addresses, local):
+    """Of the routes of a NIC in the table local, the broadcasts that the prefixes of its addresses do not make."""
+    right = set()
+    for item in addresses:
+        network = ipaddress.IPv4Network("%s/%d" % (item.address, item.prefixlen), strict=False)
+        if network.prefixlen < 31:  # before Linux 5.14, the first address is one too
+            right |= {str(network.network_address) + "/32", str(network.broadcast_address) + "/32"}
+    return [route for route in local if route.type == netlink.BROADCAST and route.dst not in right]
 
 
 def compare(cfg, wanted, routes, rules, index=None):
@@ -203,11 +238,16 @@ def compare(cfg, wanted, routes, rules, index=None):
 def inspect(kernel, cfg, leased=None, prefer=None):
     """Read the kernel's state and judge it. Also what `sitelink status` shows. Raises OSError."""
     link = kernel.link(cfg.interface)
+    local, addresses = [], []
     if link is None:
         wanted = desired(cfg, None, [], kernel.links())
     else:
-        wanted = desired(cfg, link, kernel.addresses(link.index), (), leased, prefer)
+        # In this order: of an address that comes in between, there is a broadcast too few, and none too many.
+        local = kernel.routes(netlink.LOCAL_TABLE, oif=link.index)
+        addresses = kernel.addresses(link.index)
+        wanted = desired(cfg, link, addresses, (), leased, prefer)
     view = compare(cfg, wanted, kernel.routes(cfg.table), kernel.rules(), None if link is None else link.index)
+    view.stale_routes.extend(wrong_broadcasts(addresses, local))
     if view.missing_routes or view.missing_rules:
         return view
     for network in cfg.networks:  # the proof: where the kernel would send a marked packet
@@ -250,7 +290,13 @@ def apply(kernel, view):
             action(entry)
             log.log(log.INFO, "%s %s" % (verb, text))
         except OSError as error:
-            errors.append("the kernel refused to %s %s: %s" % (verb, text, error.strerror))
+            if entry == wanted.route and error.errno in (errno.EINVAL, errno.EHOSTUNREACH, errno.ENETUNREACH):
+                errors.append(
+                    "the kernel refused %s as the gateway of %s (%s), so it is no address of another host; set the gateway of this "
+                    "site explicitly (tr069_gateway_source)" % (entry.gateway, link_name(entry.oif), error.strerror)
+                )
+            else:
+                errors.append("the kernel refused to %s %s: %s" % (verb, text, error.strerror))
     return errors
 
 
@@ -289,7 +335,8 @@ def reasons(cfg, view, errors=(), silent=(), routers=()):
     if not found and (view.missing_routes or view.missing_rules):
         text = "entries of table %d or its rules are missing; start their daemon anew: systemctl restart %s@%s"
         found.append(("gateway", text % (cfg.table, "sitelink-gateway", cfg.interface)))
-    if view.wanted.gateway in silent and not view.wanted.reason:
+    refused = bool(errors) and view.wanted.route in view.missing_routes  # which says it already
+    if view.wanted.gateway in silent and not view.wanted.reason and not refused:
         found.append(("gateway", _silence(cfg, view.wanted, routers)))
     return found
 
@@ -403,6 +450,7 @@ class Daemon:
         self.leased = None  # the lease.Lease of the address that the NIC has, once it is known
         # of the candidates: the one in use where it is not the first, and those that do not answer ARP
         self.situation, self.candidates, self.chosen, self.silent = None, [], None, set()
+        self.refused = set()  # of them, those by which the kernel takes no route
         self.looks = []
         self.quarrel = Quarrel()
         self.bare = None  # the timer while the NIC has no address at all
@@ -424,7 +472,7 @@ class Daemon:
     def on_events(self):
         events, lost = self.events.read()
         events = [event for event in events if self.concerns(event)]
-        untouched = not lost and all(event.kind in ("route", "rule") for event in events)
+        untouched = not lost and all(event.kind in ("route", "rule") and not self.is_broadcast(event) for event in events)
         if lost or events and not (untouched and self.quarrel.pause):
             self.reconcile(taken_away=untouched)
         if self.cfg.gateway == config.LEASE and any(self.renewed(event) for event in events):
@@ -437,8 +485,12 @@ class Daemon:
         if event.kind == "address":
             return item.index == self.index
         if event.kind == "route":
-            return item.table == self.cfg.table
+            return item.table == self.cfg.table or self.is_broadcast(event)
         return True
+
+    def is_broadcast(self, event):
+        """Whether a broadcast of the NIC is new."""
+        return event.kind == "route" and event.item.type == netlink.BROADCAST and event.item.oif == self.index and not event.deleted
 
     def renewed(self, event):
         """Whether it may be about a lease: also one that goes on gives its address a new lifetime."""
@@ -458,9 +510,14 @@ class Daemon:
         situation = wanted.address, wanted.candidates, wanted.reason
         if situation != self.situation:  # everybody is asked anew
             self.situation, self.candidates, self.chosen, self.silent = situation, wanted.candidates, None, set()
+            self.refused = set()
             if wanted.gateway not in wanted.candidates[:1]:
                 view, errors = reconcile(self.kernel, self.cfg, self.leased)
             self.look_out()
+        while errors and view.wanted.route in view.missing_routes and view.wanted.gateway not in self.refused:
+            self.refused.add(view.wanted.gateway)
+            self.chosen = choose(self.candidates, view.wanted.gateway, {}, self.silent | self.refused)
+            view, errors = reconcile(self.kernel, self.cfg, self.leased, self.chosen)
         link = self.kernel.link(self.cfg.interface)
         self.index = link.index if link else None
         if view.wanted.address is not None or not self.lost_lease():
@@ -507,7 +564,8 @@ class Daemon:
         address = view.wanted.address
         fits = self.leased is not None and address is not None and self.leased.address == address.address
         routers = self.leased.routers if fits else []
-        found = report(self.cfg, view, errors, self.silent, routers)
+        silent = self.silent | self.refused
+        found = report(self.cfg, view, errors, silent, routers)
         if found["reason"] != self.reason:
             self.reason = found["reason"]
             if self.reason:
@@ -517,7 +575,7 @@ class Daemon:
         self.loop.notifier.status(self.reason or "%(address)s/%(prefix)s via %(gateway)s" % found)
         state.publish(
             self.report_path(),
-            dict(found, errors=errors, silent=sorted(self.silent), routers=routers, priority=self.cfg.priority),
+            dict(found, errors=errors, silent=sorted(silent), routers=routers, priority=self.cfg.priority),
         )
 
     def look_out(self):
@@ -585,21 +643,29 @@ class Daemon:
         """Which candidates answer, and so which one is used."""
         states = self.kernel.neighbours(link.index)
         for candidate in self.candidates:
-            if states.get(candidate, 0) & netlink.KNOWN:
+            if candidate in self.refused:
+                states.pop(candidate, None)
+            elif states.get(candidate, 0) & netlink.KNOWN:
                 self.silent.discard(candidate)
             elif states.get(candidate, 0) & netlink.FAILED:
                 self.silent.add(candidate)
         if self.candidates:
             now = self.chosen or self.candidates[0]
-            self.chosen = choose(self.candidates, now, states, self.silent)
+            self.chosen = choose(self.candidates, now, states, self.silent | self.refused)
             if self.chosen != now:
                 text = "the gateway of %s is now %s instead of %s, which does not answer ARP"
                 log.log(log.WARNING, text % (self.cfg.interface, self.chosen, now))
 
 
+ROUTE_TYPES = {
+    netlink.UNICAST: "", netlink.BROADCAST: "broadcast ", netlink.BLACKHOLE: "blackhole ", netlink.UNREACHABLE: "unreachable ",
+    netlink.PROHIBIT: "prohibit ", netlink.THROW: "throw ",
+}  # fmt: skip
+
+
 def describe_route(route):
     """A route as `ip route` prints it, as far as it matters here."""
-    text = {netlink.UNICAST: "", netlink.UNREACHABLE: "unreachable "}.get(route.type, "type %d " % route.type)
+    text = ROUTE_TYPES.get(route.type, "type %d " % route.type)
     text += "default" if route.dst == "0.0.0.0/0" else route.dst
     if route.gateway:
         text += " via " + route.gateway

@@ -11,21 +11,22 @@ import socket
 import struct
 from collections import namedtuple
 
-MAIN_TABLE = 254
+MAIN_TABLE, LOCAL_TABLE = 254, 255
 SCOPE_LINK = 253
-UNICAST, UNREACHABLE = 1, 7  # rtm_type
+UNICAST, BROADCAST, BLACKHOLE, UNREACHABLE, PROHIBIT, THROW = 1, 3, 6, 7, 8, 9  # rtm_type
 ONLINK = 4  # RTNH_F_ONLINK: the gateway is on this link whatever the other routes say
 PROTOCOL_KERNEL, PROTOCOL_DHCP = 2, 16
 SECONDARY, DEPRECATED, TENTATIVE = 0x01, 0x20, 0x40  # ifa_flags
 INVERT = 2  # FIB_RULE_INVERT
 # ndm_state: being asked for the first time; did not answer; everything that has a hardware address
 INCOMPLETE, FAILED, LEARNED = 0x01, 0x20, 0x02 | 0x04 | 0x08  # learned by ARP, and not being asked again yet
-KNOWN = LEARNED | 0x10 | 0x40 | 0x80
+KNOWN = LEARNED | 0x10 | 0x80  # not NOARP: nobody was asked, as for a broadcast address
 
 Link = namedtuple("Link", "index name up carrier mtu")
 Address = namedtuple("Address", "index address prefixlen flags")
-# dst: "10.0.0.0/7"; oif: index of a link; metric: rtm priority
-Route = namedtuple("Route", "dst table protocol type scope metric gateway oif prefsrc flags tos")
+# dst: "10.0.0.0/7"; oif: index of a link; metric: rtm priority; nexthop: the number of a nexthop object (ip nexthop), 0 without
+Route = namedtuple("Route", "dst table protocol type scope metric gateway oif prefsrc flags tos nexthop")
+Route.__new__.__defaults__ = (0,)
 # extra: everything about a rule that is not in the other fields, comparable
 Rule = namedtuple("Rule", "priority src dst mark mask table protocol action extra")
 # kind: "link", "address", "route" or "rule"
@@ -381,6 +382,7 @@ def _parse_route(payload):
         prefsrc=_ip(attributes, 7),
         flags=flags & ONLINK,  # the others tell the state of the link
         tos=tos,
+        nexthop=_u32(attributes, 30, 0),
     )
 
 
@@ -392,6 +394,8 @@ def _pack_route(route):
     )
     body += _attribute(1, socket.inet_aton(address)) + _attribute(15, _U32.pack(route.table))
     body += _attribute(6, _U32.pack(route.metric))
+    if route.nexthop:  # the kernel tells of its link and gateway too, but finds the route by the number alone
+        return body + _attribute(30, _U32.pack(route.nexthop))
     if route.oif is not None:
         body += _attribute(4, _U32.pack(route.oif))
     if route.gateway is not None:
