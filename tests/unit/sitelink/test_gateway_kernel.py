@@ -12,13 +12,17 @@ import time
 
 import pytest
 
-from sitelink import config, gateway, netlink
+from sitelink import config, gateway, netlink, others
 
 from throwaway import LIMIT, connect, wait_for
 
 PEER = "10.77.3.9"  # a site in another subnet of the underlay
 MARK = 0x131
 SO_MARK = 36
+MESH = {
+    "mesh": "m", "site": "s", "interface": "wg0", "underlay_interface": "eth1", "networks": ["10.0.0.0/7"], "port": 22000, "fwmark": MARK,
+    "mtu": 1420, "keepalive": 25, "addresses": [], "lan_subnets": [], "public_key": "", "peers": [],
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -408,6 +412,36 @@ def test_nothing_in_the_table_sends_marked_packets_on(site, daemon, route, lease
         site.sh("ip nexthop del id 77")
 
 
+def test_a_route_that_strongswan_adds_later_is_told_at_once(site, daemon):
+    site.sh("ip addr add 10.23.64.5/20 dev eth1; ip rule add pref 220 lookup 220; ip rule add pref 221 lookup 221")
+    try:
+        wait_for(lambda: state(site)["state"] == "ok")
+        with open(site.run_dir + "/gateway-eth1.json") as file:
+            assert '"state": "ok"' in file.read()
+        site.sh("ip route add 10.77.0.0/16 via 192.168.1.1 table 220")
+
+        def told():
+            with open(site.run_dir + "/gateway-eth1.json") as file:
+                return file.read()
+
+        wait_for(lambda: "packets with mark 0x131 to 10.77.0.0/16 would leave by eth0 instead of eth1" in told())
+        assert "lookup 220 (of strongSwan); set tr069_rule_priority to 219" in told()
+        site.sh("ip route flush table 220")
+        wait_for(lambda: '"state": "ok"' in told())
+    finally:
+        site.sh("ip rule del pref 220; ip rule del pref 221; ip route flush table 220 || true")
+
+
+def test_a_rule_in_front_without_a_lease_is_told_where_it_lets_packets_out(site, daemon):
+    site.sh("ip rule add pref 100 to 10.9.0.0/16 prohibit")
+    site.sh("ip rule add pref 101 to 10.77.0.0/16 lookup main")
+    try:
+        wait_for(lambda: "pref 101 from all to 10.77.0.0/16 lookup main" in state(site)["reason"])
+        assert "pref 100" not in state(site)["reason"]
+    finally:
+        site.sh("ip rule del pref 100; ip rule del pref 101")
+
+
 def test_a_rule_in_front_that_refuses_is_a_fault(site, daemon):
     site.sh("ip addr add 10.23.64.5/20 dev eth1")
     wait_for(lambda: state(site)["state"] == "ok")
@@ -699,6 +733,127 @@ class TestTheCheckBeforeTheStart:
         finally:
             site.sh(undo)
         assert check() == []
+
+    @pytest.mark.parametrize(
+        "rule, routes, strays",
+        [
+            ("to 10.0.0.0/8 lookup main", [], True),
+            ("to 192.168.0.0/16 lookup main", [], False),
+            ("lookup 220", [], False),  # strongSwan without a tunnel
+            ("lookup 220", ["10.77.0.0/16 via 192.168.1.1"], True),
+            ("lookup 220", ["192.168.77.0/24 via 192.168.1.1"], False),
+            ("lookup 220", ["throw 10.0.0.0/7", "default via 192.168.1.1"], False),
+            ("lookup 220", ["throw 10.0.0.0/8", "default via 192.168.1.1"], True),
+            ("lookup 220", ["throw 0.0.0.0/1", "throw 128.0.0.0/1", "default via 192.168.1.1"], False),
+            ("lookup 220", ["default via 10.23.64.1 dev eth1 onlink"], False),
+            ("lookup 220", ["default via 10.23.64.1 dev eth1 onlink", "11.9.0.0/16 via 192.168.1.1"], True),
+            ("lookup 220", ["10.77.3.0/24 nexthop via 192.168.1.1"], True),
+            ("not fwmark 0xca6c lookup 220", ["default via 192.168.1.1"], True),
+            ("not fwmark 0xca6c lookup 220", [], False),
+            ("not to 10.0.0.0/8 lookup main", [], True),
+            ("not to 10.0.0.0/7 lookup main", [], False),
+            ("not to 10.0.0.0/6 lookup main", [], False),
+            ("not from 192.168.1.2 lookup main", [], True),
+            ("from 192.168.1.2 lookup main", [], False),  # of a site with two providers
+            ("from 10.23.64.5 to 11.0.0.0/8 lookup main", [], True),  # WireGuard keeps the address that it was heard at
+            ("fwmark 0x0/0x2 to 10.0.0.0/8 lookup main", [], True),
+            ("fwmark 0x0/0x1 to 10.0.0.0/8 lookup main", [], False),
+            ("iif eth0 lookup main", [], False),
+            ("iif lo lookup main", [], True),
+            ("oif eth0 lookup main", [], False),
+            ("not oif eth0 lookup main", [], True),
+            ("uidrange 1000-2000 lookup main", [], False),
+            ("uidrange 0-2000 lookup main", [], True),
+            ("ipproto tcp lookup main", [], False),
+            ("ipproto udp lookup main", [], True),
+            ("ipproto udp dport 53 lookup main", [], True),
+            ("ipproto udp sport 51820 lookup main", [], False),
+            ("ipproto udp sport 22000-22010 lookup main", [], True),  # the mesh's own
+            ("ipproto icmp lookup main", [], True),
+            ("tos 0x10 lookup main", [], False),
+            ("lookup main suppress_prefixlength 0", [], False),
+            ("to 10.9.0.0/16 prohibit", [], True),
+            ("to 172.16.0.0/12 blackhole", [], False),
+            ("to 10.9.0.0/16 goto 32766", [], True),
+            ("to 10.9.0.0/16 goto 200", [], False),
+            ("nop", [], False),
+        ],
+    )
+    def test_a_rule_in_front_counts_where_it_leads_a_part_of_the_underlay_away(
+        self, site, monkeypatch, rule, routes, strays
+    ):
+        """By the check before the daemon starts, and once the rules are there, when the kernel is asked."""
+        monkeypatch.setattr(config, "ETC", site.etc)
+        site.write("mesh-wg0.json", MESH)
+        kernel = site.kernel()
+        site.sh("ip addr add 10.23.64.5/20 dev eth1; ip rule add pref 200 to 172.31.0.0/16 lookup main")
+        for route in routes:
+            site.sh("ip route add table 220 " + route)
+        site.sh("ip rule add pref 100 " + rule)
+        try:
+            with site.entered():  # for the names of links
+                before = others._in_kernel(kernel, cfg())
+                gateway.reconcile(kernel, cfg())
+                after = gateway.inspect(kernel, cfg()).faults
+                again = others._in_kernel(kernel, cfg())
+            for found in (before, after, again):
+                assert len(found) == strays, found
+                assert not found or ("pref 100 " in found[0] and "tr069_rule_priority to 99" in found[0])
+            where = "do not leave at all" if rule.endswith("prohibit") else "would leave by eth0 instead of eth1"
+            assert not after or where in after[0]
+        finally:
+            os.unlink(os.path.join(site.etc, "mesh-wg0.json"))
+            site.sh("ip rule del pref 100; ip rule del pref 200; ip route flush table 220 || true")
+
+    def test_a_rule_in_front_is_told_before_the_start_and_by_the_status(self, site, check):
+        site.sh("ip addr add 10.23.64.5/20 dev eth1; ip rule add pref 100 to 10.0.0.0/8 lookup main")
+        try:
+            words = "packets with mark 0x131 to 10.128.0.0/9 would leave by eth0 instead of eth1"  # beside the prefix of eth1
+            assert words in "".join(check())
+            start(site)
+            wait_for(lambda: words in state(site)["reason"])
+            assert len(check()) == 1
+        finally:
+            site.sh("ip rule del pref 100")
+        wait_for(lambda: state(site)["state"] == "ok")
+
+    def test_healthy_neighbours_do_no_harm(self, site, check):
+        """Tailscale, a wg-quick that was there before, strongSwan that is idle, a second provider, a mark that is not ours."""
+        rules = [
+            "pref 5210 fwmark 0x80000/0xff0000 lookup main", "pref 5230 fwmark 0x80000/0xff0000 lookup default",
+            "pref 5250 fwmark 0x80000/0xff0000 unreachable", "pref 5270 lookup 52",
+            "pref 32764 lookup main suppress_prefixlength 0", "pref 32765 not fwmark 0xca6c lookup 51820",
+            "pref 220 lookup 220", "pref 100 from 192.168.1.2 lookup 100", "pref 101 fwmark 0x200/0x200 lookup 100",
+            "pref 102 not fwmark 0x1/0x1 lookup 100",
+        ]  # fmt: skip
+        site.sh("; ".join("ip rule add " + rule for rule in rules))
+        site.sh(
+            "for i in 52 100 51820; do ip route add default via 192.168.1.1 table $i; done; ip addr add 10.23.64.5/20 dev eth1"
+        )
+        try:
+            assert check() == []
+            start(site)
+            wait_for(lambda: state(site)["state"] == "ok")
+            assert check() == []
+        finally:
+            site.sh("; ".join("ip rule del pref " + rule.split()[1] for rule in rules))
+            site.sh("for i in 52 100 51820; do ip route flush table $i; done")
+
+    def test_a_wg_quick_that_came_later_is_told_what_to_write(self, site, check):
+        """Its rule gets a priority in front of ours, whatever ours is."""
+        start(site)
+        site.sh("ip addr add 10.23.64.5/20 dev eth1")
+        wait_for(lambda: state(site)["state"] == "ok")
+        site.sh("ip route add default dev eth0 table 51820; ip rule add not fwmark 51820 table 51820")
+        try:
+            wait_for(lambda: "(of wg-quick)" in state(site)["reason"])
+            cure = re.search("PostUp = (.*?); see:", state(site)["reason"]).group(1)
+            assert len(check()) == 1 and cure in check()[0]
+            site.sh(cure)
+            wait_for(lambda: state(site)["state"] == "ok")
+            assert check() == []
+        finally:
+            site.sh("ip rule del not fwmark 51820 table 51820; ip route flush table 51820")
 
     def test_bits_of_the_mark_after_our_rule_do_no_harm(self, site, check):
         site.sh(

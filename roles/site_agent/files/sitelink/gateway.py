@@ -35,11 +35,12 @@ import subprocess
 from collections import deque, namedtuple
 
 from . import address as underlay
-from . import config, lease, loaded, log, netlink, state
+from . import config, front, lease, loaded, log, netlink, state
 from .loop import Loop
 
 BACKSTOP_METRIC = 4278198272  # the last but a few: behind every metric that anybody chooses
-REFUSING = (netlink.BLACKHOLE, netlink.UNREACHABLE, netlink.PROHIBIT)  # what lets packets out nowhere
+REFUSING = front.REFUSING  # what lets packets out nowhere
+MAKERS = {52: " (of tailscale)", 220: " (of strongSwan)"}  # who has a table of that number, unless told otherwise
 SAFETY_SECONDS = 30  # an event that never came; nothing is known to need this
 HELD = netlink.PROTOCOL_KERNEL  # of what must not go even for a moment
 OWN = (config.PROTOCOL, HELD)  # the kernel itself puts nothing into a table with a number like ours
@@ -58,7 +59,8 @@ QUARREL_PAUSES = (1, 2, 4, 8)
 # candidates: what may be the gateway, the preferred one first
 Wanted = namedtuple("Wanted", "address gateway route backstop rules reason layer candidates")
 # what is, held against what is wanted; changes are lists of Route and Rule
-View = namedtuple("View", "wanted missing_routes missing_rules stale_routes stale_rules faults")
+# tables: those to which rules of others in front of ours lead
+View = namedtuple("View", "wanted missing_routes missing_rules stale_routes stale_rules faults tables")
 
 
 # Where lease.set_free() is no help, somebody else took the address away: it comes back with a renewal (systemd issue 16071), or by
@@ -232,7 +234,7 @@ def compare(cfg, wanted, routes, rules, index=None):
                     "maker another table (wg-quick takes a FwMark's number as a table unless wg0.conf says Table = off)"
                     % (cfg.table, describe_rule(item))
                 )
-    return View(wanted, missing_routes, missing_rules, stale_routes, stale_rules, faults)
+    return View(wanted, missing_routes, missing_rules, stale_routes, stale_rules, faults, [])
 
 
 def inspect(kernel, cfg, leased=None, prefer=None):
@@ -246,11 +248,17 @@ def inspect(kernel, cfg, leased=None, prefer=None):
         local = kernel.routes(netlink.LOCAL_TABLE, oif=link.index)
         addresses = kernel.addresses(link.index)
         wanted = desired(cfg, link, addresses, (), leased, prefer)
-    view = compare(cfg, wanted, kernel.routes(cfg.table), kernel.rules(), None if link is None else link.index)
+    index, rules = None if link is None else link.index, kernel.rules()
+    view = compare(cfg, wanted, kernel.routes(cfg.table), rules, index)
     view.stale_routes.extend(wrong_broadcasts(addresses, local))
+    view.tables.extend({rule.table for rule in front.ahead(cfg, rules)})
     if view.missing_routes or view.missing_rules:
         return view
+    found = in_front(kernel, cfg, wanted, rules, index, proven=True)
+    view.faults.extend(text for _, text in found)
     for network in cfg.networks:  # the proof: where the kernel would send a marked packet
+        if any(way.network == network for way, _ in found):
+            continue
         probe = config.probe_address(network)
         taken = kernel.lookup(probe, cfg.fwmark)
         if taken is None or taken.type != netlink.UNICAST:
@@ -267,6 +275,43 @@ def inspect(kernel, cfg, leased=None, prefer=None):
                 % (cfg.fwmark, network, link_name(taken.oif), cfg.interface, probe, cfg.fwmark)
             )
     return view
+
+
+def in_front(kernel, cfg, wanted, rules, index, proven):
+    """[(front.Way, sentence)], one for each rule in front of ours that leads marked packets elsewhere, or refuses them where they could
+    leave. proven: whether the kernel has the last word; without our own rules it can say nothing."""
+    source = wanted.address.address if wanted.address else None
+    leaves = wanted.route is not None and not wanted.reason
+    found = {}
+    for way in front.ways(cfg, rules, kernel.routes, index, source, front.ports(cfg, rules)):
+        if way.rule in found:
+            continue
+        if proven:
+            taken = front.probe(kernel, cfg, way)
+            refused = taken is None or taken.type in REFUSING
+            if not refused and taken.type == netlink.UNICAST and taken.oif == index:
+                continue
+            way = way._replace(refused=refused, oif=None if refused else taken.oif)
+        if leaves or not (way.refused and proven):
+            found[way.rule] = way, _way_text(cfg, way)
+    return list(found.values())
+
+
+def _way_text(cfg, way):
+    what = "do not leave at all" if way.refused else "would leave by %s instead of %s" % (
+        link_name(way.oif) if way.oif else "another way", cfg.interface
+    )  # fmt: skip
+    rule, maker = way.rule, MAKERS.get(way.rule.table, "")
+    cure = "remove it with ip rule del"
+    if front.inverted(rule) and 0 < rule.mark == rule.table:  # without a priority the kernel puts it in front of whatever there is
+        maker, selector = " (of wg-quick)", "not fwmark 0x%x table %d" % (rule.mark, rule.table)
+        cure = "write into its file: PostUp = ip rule del %s; ip rule add pref 32765 %s" % (selector, selector)
+    elif rule.priority > 1:
+        cure = "set tr069_rule_priority to %d, so that it comes behind, or %s" % (rule.priority - 1, cure)
+    return "packets with mark 0x%x to %s %s, because of a rule in front that is not sitelink's: %s%s; %s; see: ip route get %s mark 0x%x" % (
+        cfg.fwmark, way.part, what, describe_rule(rule), maker, cure,
+        config.probe_address(way.part), cfg.fwmark,
+    )  # fmt: skip
 
 
 def apply(kernel, view):
@@ -447,6 +492,7 @@ class Daemon:
         self.reason = None
         self.retry = None
         self.index = None
+        self.tables = set()  # View.tables
         self.leased = None  # the lease.Lease of the address that the NIC has, once it is known
         # of the candidates: the one in use where it is not the first, and those that do not answer ARP
         self.situation, self.candidates, self.chosen, self.silent = None, [], None, set()
@@ -485,7 +531,7 @@ class Daemon:
         if event.kind == "address":
             return item.index == self.index
         if event.kind == "route":
-            return item.table == self.cfg.table or self.is_broadcast(event)
+            return item.table == self.cfg.table or item.table in self.tables or self.is_broadcast(event)
         return True
 
     def is_broadcast(self, event):
@@ -505,6 +551,7 @@ class Daemon:
             self.leased = self.lease(ask=False)
         missed = []
         view, errors = reconcile(self.kernel, self.cfg, self.leased, self.chosen, missed)
+        self.tables = set(view.tables)
         self.quarrel.seen(self.loop.now(), missed, taken_away)
         wanted = view.wanted
         situation = wanted.address, wanted.candidates, wanted.reason
@@ -686,14 +733,19 @@ def link_name(index):
 def describe_rule(rule):
     """A rule as `ip rule` prints it, as far as it matters here."""
     text = "pref %d" % rule.priority
-    if any(kind == -1 for kind, _ in rule.extra):
+    if front.inverted(rule):
         text += " not"
     text += " from " + ("all" if rule.src == "0.0.0.0/0" else rule.src)
     if rule.dst != "0.0.0.0/0":
         text += " to " + rule.dst
-    if rule.mark:
-        text += " fwmark 0x%x" % rule.mark
-    return text + " lookup %d" % rule.table
+    if rule.mark or rule.mask:
+        text += " fwmark 0x%x" % rule.mark + ("" if rule.mask == 0xFFFFFFFF else "/0x%x" % rule.mask)
+    text += front.further(rule)
+    if rule.action in REFUSING:
+        return text + " " + ROUTE_TYPES[rule.action].strip()
+    if rule.action == front.GOTO:
+        return text
+    return text + " lookup %s" % ("main" if rule.table == netlink.MAIN_TABLE else rule.table)
 
 
 def _rule(cfg, network, mark=0, source=None):

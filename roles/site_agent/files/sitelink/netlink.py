@@ -121,12 +121,21 @@ class Kernel:
     def rules(self):
         return self._dump(_GETRULE, _ROUTE.pack(socket.AF_INET, 0, 0, 0, 0, 0, 0, 0, 0), _parse_rule)
 
-    def lookup(self, address, mark=0):
-        """The route that a packet with this mark to this IPv4 address takes, or None when there is none."""
+    def lookup(self, address, mark=0, source=None, protocol=0, sport=None, dport=None):
+        """The route that a packet with this mark to this IPv4 address takes, or None when there is none.
+
+        source: an address of the site that the packet has already; protocol and ports: where a rule may ask for them."""
         if ":" in address:  # what somebody set by hand: it does not leave by the underlay
             return None
-        body = _ROUTE.pack(socket.AF_INET, 32, 0, 0, 0, 0, 0, 0, 0)
+        body = _ROUTE.pack(socket.AF_INET, 32, 32 if source else 0, 0, 0, 0, 0, 0, 0)
         body += _attribute(1, socket.inet_aton(address)) + _attribute(16, _U32.pack(mark))
+        if source:
+            body += _attribute(2, socket.inet_aton(source))
+        if protocol:  # RTA_IP_PROTO, SPORT, DPORT; rules ask for them since 4.17
+            body += _attribute(27, struct.pack("=B", protocol))
+        for kind, port in ((28, sport), (29, dport)):
+            if port is not None:
+                body += _attribute(kind, struct.pack("!H", port))
         try:
             replies = self._request(_GETROUTE, _REQUEST, body)
         except OSError as error:
