@@ -41,6 +41,9 @@ class Kernel:
     def rules(self):
         return list(self.all_rules)
 
+    def rules6(self):
+        return []
+
     def lookup(self, _, mark):
         return next((item for item in self.table if item.type == netlink.UNICAST), None)
 

@@ -682,6 +682,51 @@ def test_the_internet_is_not_led_into_the_table_by_a_wg_quick_without_table_off(
         os.unlink(os.path.join(site.wireguard, name + ".conf"))
 
 
+TRAP6 = "ip -6 route add ::/0 dev eth0 table 305; ip -6 rule add not fwmark 0x131 table 305"
+END6 = "ip -6 route flush table 305 || true; while ip -6 rule del table 305 2>/dev/null; do :; done"
+
+
+def test_a_rule_of_ipv6_into_the_table_is_told_at_once_and_left(site, daemon):
+    """What a wg-quick with our mark and the peer's ::/0 does without Table = off."""
+    site.sh("ip addr add 10.23.64.5/20 dev eth1")
+    wait_for(lambda: state(site)["state"] == "ok")
+
+    def told():
+        with open(site.run_dir + "/gateway-eth1.json") as file:
+            return file.read()
+
+    site.sh(TRAP6)
+    try:
+        wait_for(lambda: "leads into IPv6's table 305: pref " in told())
+        assert "not from all fwmark 0x131 lookup 305" in state(site)["reason"]
+        assert "fwmark 0x131" in site.sh("ip -6 rule") and "via 10.23.64.1 dev eth1" in ask(site)
+        site.sh("while ip -6 rule del table 305 2>/dev/null; do :; done")
+        wait_for(lambda: '"state": "ok"' in told())
+        assert state(site)["state"] == "ok"
+    finally:
+        site.sh(END6)
+
+
+def test_a_wg_quick_for_ipv6_alone_is_told(site, daemon):
+    for tool in ("wg-quick", "wireguard-go"):
+        if shutil.which(tool) is None:
+            pytest.skip("needs %s" % tool)
+    name = "slt%dq" % (os.getpid() % 1000000)
+    keys = site.sh("wg genkey; wg genkey | wg pubkey").split()
+    site.write(
+        name + ".conf",
+        "[Interface]\nPrivateKey = %s\nFwMark = 0x131\n[Peer]\nPublicKey = %s\nAllowedIPs = ::/0\n" % tuple(keys),
+        0o600,
+    )
+    try:
+        said = site.sh("wg-quick up %s/%s.conf 2>&1" % (site.wireguard, name), check=False)
+        wait_for(lambda: "leads into IPv6's table 305" in state(site)["reason"], said)
+    finally:
+        site.sh("ip link del %s" % name, check=False)
+        site.sh(END6 + "; while ip -6 rule del table main suppress_prefixlength 0 2>/dev/null; do :; done")
+        os.unlink(os.path.join(site.wireguard, name + ".conf"))
+
+
 class TestTheCheckBeforeTheStart:
     """Who else uses table, mark and priority."""
 
@@ -732,6 +777,18 @@ class TestTheCheckBeforeTheStart:
             assert len(found) == 1 and words in found[0], found
         finally:
             site.sh(undo)
+        assert check() == []
+
+    def test_who_uses_the_table_of_ipv6_is_told(self, site, check):
+        site.sh(TRAP6)
+        try:
+            found = check()
+            assert len(found) == 2 and "IPv6's table 305" in found[0] and "default dev eth0" in found[1], found
+            site.sh("while ip -6 rule del table 305 2>/dev/null; do :; done")
+            assert len(check()) == 1
+            assert check(table=306) == []
+        finally:
+            site.sh(END6)
         assert check() == []
 
     @pytest.mark.parametrize(

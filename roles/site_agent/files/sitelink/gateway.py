@@ -22,7 +22,9 @@ a second default of metric 0, a route to the underlay by anything but the NIC (a
 with 0.0.0.0/0, but no `Table = off`. Whatever else stands in T or leads there was put there by somebody for some reason: it is
 reported as a fault and left alone.
 
-So is what the carrier's DHCP may put beside the address: a broadcast address of its choice (option 28), which the kernel takes for a
+Of IPv6 nothing is ours, so a rule that leads into IPv6's table of that number is reported, and left alone.
+
+Removed is also what the carrier's DHCP may put beside the address: a broadcast address of its choice (option 28), which the kernel takes for a
 broadcast on the NIC whoever has it, be it the site's router or its DNS server.
 
 Stopping the daemon leaves everything in place. Only remove() takes it away.
@@ -251,6 +253,11 @@ def inspect(kernel, cfg, leased=None, prefer=None):
     index, rules = None if link is None else link.index, kernel.rules()
     view = compare(cfg, wanted, kernel.routes(cfg.table), rules, index)
     view.stale_routes.extend(wrong_broadcasts(addresses, local))
+    view.faults.extend(
+        "a rule of IPv6 that is not sitelink's leads into IPv6's table %d: %s; remove it with ip -6 rule del, or give its maker another "
+        "table (wg-quick takes a FwMark's number as a table unless its file says Table = off)" % (cfg.table, describe_rule(rule))
+        for rule in kernel.rules6() if rule.table == cfg.table
+    )  # fmt: skip
     view.tables.extend({rule.table for rule in front.ahead(cfg, rules)})
     if view.missing_routes or view.missing_rules:
         return view
@@ -488,7 +495,7 @@ class Daemon:
         self.cfg = cfg
         self.loop = loop
         self.kernel = netlink.Kernel()
-        self.events = netlink.Events(["link", "address", "route", "rule"])
+        self.events = netlink.Events(["link", "address", "route", "rule", "rule6"])
         self.reason = None
         self.retry = None
         self.index = None
@@ -518,7 +525,7 @@ class Daemon:
     def on_events(self):
         events, lost = self.events.read()
         events = [event for event in events if self.concerns(event)]
-        untouched = not lost and all(event.kind in ("route", "rule") and not self.is_broadcast(event) for event in events)
+        untouched = not lost and all(event.kind in ("route", "rule", "rule6") and not self.is_broadcast(event) for event in events)
         if lost or events and not (untouched and self.quarrel.pause):
             self.reconcile(taken_away=untouched)
         if self.cfg.gateway == config.LEASE and any(self.renewed(event) for event in events):
@@ -532,6 +539,8 @@ class Daemon:
             return item.index == self.index
         if event.kind == "route":
             return item.table == self.cfg.table or item.table in self.tables or self.is_broadcast(event)
+        if event.kind == "rule6":
+            return item.table == self.cfg.table
         return True
 
     def is_broadcast(self, event):
@@ -713,7 +722,7 @@ ROUTE_TYPES = {
 def describe_route(route):
     """A route as `ip route` prints it, as far as it matters here."""
     text = ROUTE_TYPES.get(route.type, "type %d " % route.type)
-    text += "default" if route.dst == "0.0.0.0/0" else route.dst
+    text += "default" if route.dst in ("0.0.0.0/0", "::/0") else route.dst
     if route.gateway:
         text += " via " + route.gateway
     if route.oif:
@@ -735,8 +744,8 @@ def describe_rule(rule):
     text = "pref %d" % rule.priority
     if front.inverted(rule):
         text += " not"
-    text += " from " + ("all" if rule.src == "0.0.0.0/0" else rule.src)
-    if rule.dst != "0.0.0.0/0":
+    text += " from " + ("all" if rule.src in ("0.0.0.0/0", "::/0") else rule.src)
+    if rule.dst not in ("0.0.0.0/0", "::/0"):
         text += " to " + rule.dst
     if rule.mark or rule.mask:
         text += " fwmark 0x%x" % rule.mark + ("" if rule.mask == 0xFFFFFFFF else "/0x%x" % rule.mask)

@@ -37,6 +37,12 @@ def _in_kernel(kernel, cfg):
                 "tr069_table (wg-quick takes a FwMark's number as a table unless its file says Table = off)"
                 % (cfg.table, gateway.describe_rule(rule))
             )
+    for route in kernel.routes6(cfg.table):
+        found.append(
+            "IPv6's table %d holds a route that is not sitelink's: %s; remove it with ip -6 route del, or set another tr069_table "
+            "(wg-quick takes a FwMark's number as a table unless its file says Table = off)"
+            % (cfg.table, gateway.describe_route(route))
+        )
     rules, in_front = kernel.rules(), []
     if view.missing_routes or view.missing_rules:  # else they are among the faults
         in_front = gateway.in_front(kernel, cfg, view.wanted, rules, None if link is None else link.index, proven=False)
