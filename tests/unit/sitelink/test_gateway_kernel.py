@@ -865,7 +865,7 @@ class TestTheCheckBeforeTheStart:
     def test_a_rule_in_front_is_told_before_the_start_and_by_the_status(self, site, check):
         site.sh("ip addr add 10.23.64.5/20 dev eth1; ip rule add pref 100 to 10.0.0.0/8 lookup main")
         try:
-            words = "packets with mark 0x131 to 10.128.0.0/9 would leave by eth0 instead of eth1"  # beside the prefix of eth1
+            words = "packets with mark 0x131 to 10.0.0.0/8 would leave by eth0 instead of eth1"
             assert words in "".join(check())
             start(site)
             wait_for(lambda: words in state(site)["reason"])

@@ -8,6 +8,7 @@ an address of each such part: it has the last word, where our own rules are in p
 
 import ipaddress
 import itertools
+import socket
 import struct
 from collections import namedtuple
 
@@ -16,7 +17,8 @@ from . import config, netlink
 TO_TABLE, GOTO = 1, 2  # actions of a rule, FR_ACT_*; those that refuse have the numbers of the routes' types
 REFUSING = (netlink.BLACKHOLE, netlink.UNREACHABLE, netlink.PROHIBIT)
 UDP, ICMP = 17, 1
-PARTS = 100  # routes of a table that are looked at, the widest ones: some table is the whole internet's
+ROUTES = 300  # of a table that are looked at, the widest ones: some table is the whole internet's
+GAPS = 16  # between the routes within a route of which an address is asked about
 # FRA_*: what a rule may ask for beside its source, destination and mark
 _IIF, _GOTO, _SUPPRESS, _OIF, _UIDS, _PROTOCOL, _SPORTS, _DPORTS, _DSCP = 3, 4, 14, 17, 20, 22, 23, 24, 25
 _NO_SELECTORS = (_GOTO, 11, 13, _SUPPRESS, 28, 29, 30)  # realm, interface group, the masks of ports and DSCP
@@ -24,8 +26,8 @@ _TOS = -1  # of netlink.Rule
 
 # What a packet of ours may be. source: of those that have one before they are routed; protocol 0: any of them
 Flow = namedtuple("Flow", "source protocol sport dport")
-# A part of the underlay that a rule takes elsewhere (or refuses); oif: where to, None where that is not known
-Way = namedtuple("Way", "rule network part flow refused oif")
+# A part of the underlay that a rule takes elsewhere (or refuses); address: one of it; oif: where to, None where that is not known
+Way = namedtuple("Way", "rule network part address flow refused oif")
 
 
 def ahead(cfg, rules):
@@ -52,22 +54,23 @@ def ways(cfg, rules, routes, index, source=None, ports=()):
     for rule in ahead(cfg, rules):
         for flow, network in itertools.product(_flows(rule, source, ports), cfg.networks):
             for region in _regions(cfg, rule, flow, network):
+                address = config.probe_address(region)
                 if rule.action in REFUSING:
-                    found.append(Way(rule, network, region, flow, True, None))
+                    found.append(Way(rule, network, region, address, flow, True, None))
                 elif rule.action == GOTO and cfg.priority < _number(rule, _GOTO) in priorities:
-                    found.append(Way(rule, network, region, flow, False, None))
+                    found.append(Way(rule, network, region, address, flow, False, None))
                 elif rule.action == TO_TABLE:
                     if rule.table not in known:
-                        known[rule.table] = _by_length(routes(rule.table))
-                    for part, route in _parts(rule, region, known[rule.table]):
+                        known[rule.table] = _by_length(routes(rule.table), cfg.networks)
+                    for part, address, route in _parts(rule, region, known[rule.table]):
                         if route.type != netlink.UNICAST or index is None or route.oif != index:
-                            found.append(Way(rule, network, part, flow, route.type in REFUSING, route.oif))
+                            found.append(Way(rule, network, part, address, flow, route.type in REFUSING, route.oif))
     return found
 
 
 def probe(kernel, cfg, way):
     """What the kernel does with a packet of a Way: a Route or None."""
-    return kernel.lookup(config.probe_address(way.part), cfg.fwmark, *way.flow)
+    return kernel.lookup(way.address, cfg.fwmark, *way.flow)
 
 
 def ports(cfg, rules):
@@ -135,10 +138,16 @@ def inverted(rule):
     return any(kind == _TOS and struct.unpack("=BI", value)[1] & netlink.INVERT for kind, value in rule.extra)
 
 
-def _by_length(routes):
-    """[(network, Route)], the best of each network, the longest prefix first."""
+def _by_length(routes, networks):
+    """[(network, Route)], the best of each network that has to do with the underlay, the longest prefix first."""
     best = {}
+    spans = [(int(network[0]), network.prefixlen) for network in networks]
     for route in routes:
+        address, length = route.dst.split("/")
+        start = int.from_bytes(socket.inet_aton(address), "big")
+        # An IPv4Network for each of many thousands would take too long.
+        if not any((start ^ first) >> (32 - min(int(length), other)) == 0 for first, other in spans):
+            continue
         if not route.tos and (route.dst not in best or route.metric < best[route.dst].metric):
             best[route.dst] = route
     return sorted(
@@ -147,29 +156,32 @@ def _by_length(routes):
 
 
 def _parts(rule, region, routes):
-    """[(network, Route)]: the parts of a region for which a rule's table has an answer that ends the search."""
+    """[(network, address, Route)]: the parts of a region for which a rule's table has an answer that ends the search, with addresses
+    in each for which no longer prefix of the table has another."""
     suppressed = _number(rule, _SUPPRESS) if any(kind == _SUPPRESS for kind, _ in rule.extra) else -1
     found, longer = [], []
-    for network, route in [item for item in routes if item[0].overlaps(region)][-PARTS:]:
-        rest = [_overlap(region, network)]
-        for other in longer:
-            rest = [piece for item in rest for piece in _without(item, other)]
-        longer.append(network)
+    for network, route in [item for item in routes if item[0].overlaps(region)][-ROUTES:]:
+        part = _overlap(region, network)
         if route.type != netlink.THROW and network.prefixlen > suppressed:
-            found += [(piece, route) for piece in rest]
+            found += [(part, address, route) for address in _left(part, longer)]
+        longer.append((int(part[0]), int(part[-1])))
     return found
+
+
+def _left(network, taken):
+    """Some addresses of a network that are in none of the ranges, one for each gap between them."""
+    first, last = int(network[0]), int(network[-1])
+    gaps = []
+    for start, end in sorted(item for item in taken if first <= item[0] and item[1] <= last) + [(last + 1, last + 1)]:
+        if start > first:
+            gaps.append((first, start - 1))
+        first = max(first, end + 1)
+    return [str(ipaddress.IPv4Address(end - 1 if end - start > 1 else start)) for start, end in gaps[-GAPS:]]
 
 
 def _network(text):
     """The kernel keeps what a rule was told, and heeds only as many bits as it was told."""
     return ipaddress.IPv4Network(text, strict=False)
-
-
-def _without(network, other):
-    inner = _overlap(network, other)
-    if inner is None:
-        return [network]
-    return [] if inner == network else list(network.address_exclude(inner))
 
 
 def _overlap(one, other):

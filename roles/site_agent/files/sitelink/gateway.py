@@ -317,7 +317,7 @@ def _way_text(cfg, way):
         cure = "set tr069_rule_priority to %d, so that it comes behind, or %s" % (rule.priority - 1, cure)
     return "packets with mark 0x%x to %s %s, because of a rule in front that is not sitelink's: %s%s; %s; see: ip route get %s mark 0x%x" % (
         cfg.fwmark, way.part, what, describe_rule(rule), maker, cure,
-        config.probe_address(way.part), cfg.fwmark,
+        way.address, cfg.fwmark,
     )  # fmt: skip
 
 
