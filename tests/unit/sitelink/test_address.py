@@ -28,6 +28,34 @@ def test_the_one_valid_address():
     assert address.select("eth1", UP, others + [at("11.3.2.1/19")], NETWORKS) == at("11.3.2.1/19")
 
 
+def test_an_address_whose_lease_is_to_be_renewed_is_as_good_as_any():
+    """dhcpcd makes the preferred lifetime end then; the lease goes on for as long again or longer."""
+    old, new = at("10.23.64.7/20", netlink.DEPRECATED), at("10.23.64.9/20")
+    assert address.select("eth1", UP, [old], NETWORKS) == old
+    assert address.select("eth1", UP, [old, new], NETWORKS) == new
+    assert address.select("eth1", UP, [new, old], NETWORKS) == new
+    assert "2 underlay addresses" in reason(addresses=[old, at("11.1.1.1/24", netlink.DEPRECATED)])
+
+
+@pytest.mark.parametrize(
+    "networks", [["10.0.0.0/7"], ["10.0.0.0/8", "11.0.0.0/8"], ["11.0.0.0/8", "10.0.0.0/9", "10.128.0.0/9"]]
+)
+@pytest.mark.parametrize("length", range(33))
+def test_a_prefix_that_reaches_out_of_the_underlay_is_refused(networks, length):
+    networks, found = config.networks(networks), at("10.23.64.5/%d" % length)
+    if length >= 7:
+        assert address.select("eth1", UP, [found], networks) == found
+        return
+    with pytest.raises(address.NoAddress, match="10.23.64.5/%d, and its prefix .* reaches outside" % length) as caught:
+        address.select("eth1", UP, [found], networks)
+    assert caught.value.code == "lease_wide" and "tr069_networks" in str(caught.value)
+
+
+def test_a_prefix_of_two_networks_that_lacks_the_rest_between_them_is_refused():
+    with pytest.raises(address.NoAddress, match="reaches outside the underlay 10.0.0.0/8, 12.0.0.0/8"):
+        address.select("eth1", UP, [at("10.1.1.1/6")], config.networks(["10.0.0.0/8", "12.0.0.0/8"]))
+
+
 def test_no_nic_names_those_there_are():
     links = [netlink.Link(1, "lo", True, True, 65536), netlink.Link(2, "ens3", True, True, 1500)]
     assert reason(None, links=links) == "there is no NIC eth1; this host has: ens3"

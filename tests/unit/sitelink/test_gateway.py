@@ -25,6 +25,7 @@ class Kernel:
     def __init__(self, routes=(), rules=(), addresses=(), refuse=()):
         self.table, self.all_rules, self.done, self.refuse = list(routes), list(rules), [], refuse
         self.present = [present(item) for item in addresses]
+        self.local = []
 
     def link(self, _):
         return LINK
@@ -32,11 +33,16 @@ class Kernel:
     def addresses(self, _):
         return self.present
 
-    def routes(self, table, protocol=0):
+    def routes(self, table, protocol=0, oif=0):
+        if table == netlink.LOCAL_TABLE:
+            return [item for item in self.local if item.oif == oif]
         return [item for item in self.table if protocol in (0, item.protocol)]
 
     def rules(self):
         return list(self.all_rules)
+
+    def rules6(self):
+        return []
 
     def lookup(self, _, mark):
         return next((item for item in self.table if item.type == netlink.UNICAST), None)
@@ -53,7 +59,7 @@ class Kernel:
 
     def delete_route(self, item):
         self._call("delete_route", item)
-        self.table.remove(item)
+        (self.local if item in self.local else self.table).remove(item)
 
     def add_rule(self, item):
         self._call("add_rule", item)
@@ -116,6 +122,69 @@ def test_the_leases_router_comes_first_and_never_is_ourselves():
     assert state.candidates == ["10.23.64.1"]
 
 
+@pytest.mark.parametrize(
+    "router",
+    [
+        "10.23.79.255",
+        "10.23.64.0",
+        "10.23.70.9",
+        "224.0.0.1",
+        "255.255.255.255",
+        "0.0.0.0",
+        "0.1.2.3",
+        "127.0.0.1",
+        "10.24.0.1",
+    ],
+)
+def test_a_router_that_can_be_none_is_passed_over(router):
+    cfg = CFG._replace(gateway=config.LEASE)
+    for others, expected in (([], ["10.23.64.1"]), (["10.23.79.254"], ["10.23.79.254", "10.23.64.1"])):
+        leased = lease.Lease("10.23.70.9", [router] + others, [])
+        state = gateway.desired(cfg, LINK, [present("10.23.70.9/20")], (), leased)
+        assert state.candidates == expected and state.reason == ""
+
+
+def test_at_the_edge_every_other_host_can_be_the_router():
+    cfg = CFG._replace(gateway=config.LEASE)
+    for address, router in (("10.0.0.0/31", "10.0.0.1"), ("10.0.0.1/31", "10.0.0.0"), ("10.0.0.2/32", "10.9.9.9")):
+        leased = lease.Lease(address.split("/")[0], [router], [])
+        assert gateway.desired(cfg, LINK, [present(address)], (), leased).candidates == [router]
+
+
+@pytest.mark.parametrize("gate", ["10.23.79.255", "10.23.64.0", "224.0.0.1", "0.0.0.0"])
+def test_a_gateway_that_was_set_and_can_be_none_is_named(gate):
+    state = wanted("10.23.70.9/20", cfg=CFG._replace(gateway=gate))
+    assert state.route is None and state.layer == "gateway"
+    assert gate in state.reason and "correct tr069_gateway_source" in state.reason
+
+
+@pytest.mark.parametrize(
+    "addresses, dst, wrong",
+    [
+        (["10.23.64.5/20"], "192.168.1.1/32", True),  # the site's own router
+        (["10.23.64.5/20"], "10.23.64.1/32", True),
+        (["10.23.64.5/20"], "10.23.79.255/32", False),
+        (["10.23.64.5/20"], "10.23.64.0/32", False),
+        (["10.23.64.5/24", "10.23.64.5/20"], "10.23.64.255/32", False),
+        (["10.23.64.5/31"], "10.23.64.5/32", True),
+        (["10.23.64.4/31"], "10.23.64.5/32", True),
+        (["10.23.64.5/32"], "10.23.64.5/32", True),
+        (["10.23.64.5/20", "192.168.1.9/24"], "192.168.1.255/32", False),  # for the web page of the ONT
+        ([], "192.168.1.255/32", True),
+    ],
+)
+def test_a_broadcast_that_no_prefix_of_the_nic_makes_goes(addresses, dst, wrong):
+    kernel = Kernel(addresses=addresses)
+    gateway.reconcile(kernel, CFG)
+    kernel.done = []
+    route = netlink.Route(dst, 255, 2, netlink.BROADCAST, netlink.SCOPE_LINK, 0, None, 3, None, 0, 0)
+    other = route._replace(oif=2)  # of another NIC
+    kernel.local = [route, other, route._replace(type=2)]
+    gateway.reconcile(kernel, CFG)
+    assert kernel.done == ([("delete_route", route)] if wrong else [])
+    assert gateway.describe_route(route).startswith("broadcast " + dst)
+
+
 def test_the_candidate_that_answers_is_chosen():
     one, two = "10.0.0.1", "10.0.0.2"
     known, failed, asked = 0x02, netlink.FAILED, netlink.INCOMPLETE
@@ -126,6 +195,7 @@ def test_the_candidate_that_answers_is_chosen():
         ({one: failed, two: asked}, (), {one: two, two: two}),
         ({one: asked, two: asked}, (one,), {one: two, two: two}),
         ({one: 0x04, two: failed}, (), {one: one, two: one}),  # NUD_STALE answered once
+        ({one: 0x40, two: known}, (), {one: two, two: two}),  # NUD_NOARP: nobody was asked
         ({one: failed, two: failed}, (), {one: one, two: two}),
     ):
         for chosen, wish in expected.items():
@@ -206,10 +276,21 @@ def test_what_would_lead_packets_to_the_underlay_out_of_anything_else_goes(addre
     astray = wanted("10.23.70.9/20").route._replace(dst=dst, gateway=None, oif=nic + 1, metric=9, protocol=3)
     view = gateway.compare(CFG, state, [astray], [], nic)
     assert view.stale_routes == [astray] and view.faults == []
+    for way in (
+        astray._replace(type=netlink.THROW, oif=None),  # on to the next rule, and so to the broadband
+        astray._replace(type=netlink.THROW, oif=None, metric=0, tos=16),
+        astray._replace(type=2, oif=1),  # to the site itself
+        astray._replace(oif=None),  # by several NICs
+        astray._replace(nexthop=7),
+    ):
+        assert gateway.compare(CFG, state, [way], [], nic).stale_routes == [way]
     for other in (
         astray._replace(oif=nic),
         astray._replace(dst="192.168.11.2/32"),
         astray._replace(type=netlink.UNREACHABLE, oif=None),
+        astray._replace(type=netlink.BLACKHOLE, oif=None),
+        astray._replace(type=netlink.PROHIBIT, oif=None),
+        astray._replace(type=netlink.THROW, oif=None, dst="192.168.11.0/24"),
     ):
         view = gateway.compare(CFG, state, [other], [], nic)
         assert view.stale_routes == [] and len(view.faults) == 1

@@ -12,13 +12,17 @@ import time
 
 import pytest
 
-from sitelink import config, gateway, netlink
+from sitelink import config, gateway, netlink, others
 
 from throwaway import LIMIT, connect, wait_for
 
 PEER = "10.77.3.9"  # a site in another subnet of the underlay
 MARK = 0x131
 SO_MARK = 36
+MESH = {
+    "mesh": "m", "site": "s", "interface": "wg0", "underlay_interface": "eth1", "networks": ["10.0.0.0/7"], "port": 22000, "fwmark": MARK,
+    "mtu": 1420, "keepalive": 25, "addresses": [], "lan_subnets": [], "public_key": "", "peers": [],
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -296,6 +300,148 @@ def test_one_address_with_another_prefix_length_keeps_its_way_out(site, daemon):
     wait_for(lambda: state(site)["prefix"] == 24 and state(site)["state"] == "ok")
 
 
+def broadcasts(site):
+    lines = site.sh("ip route show table local type broadcast dev eth1").splitlines()
+    return [line.split()[1] for line in lines]
+
+
+@pytest.mark.parametrize("address", ["10.23.64.5/20", "10.25.0.1/31", "10.25.0.9/32"])
+def test_a_broadcast_address_of_the_carriers_choice_takes_nothing_from_the_site(site, address):
+    """DHCP's option 28, as dhclient, dhcpcd and networkd 257 take it: with the address of the site's router here."""
+    wrong = "ip addr %s %s broadcast 192.168.1.1 dev eth1 valid_lft %d preferred_lft %d"
+    site.sh(wrong % ("add", address, 120, 120))  # before the daemon is there
+    assert "broadcast" in ask(site, 0, "192.168.1.1")
+    start(site)
+
+    def free():
+        return "broadcast" not in ask(site, 0, "192.168.1.1")
+
+    wait_for(free)
+    right = ["10.23.79.255"] if "/20" in address else []
+    assert [item for item in broadcasts(site) if item != "10.23.64.0"] == right  # that one before Linux 5.14
+    site.sh(wrong % ("change", address, 60, 60))  # renewed
+    assert free()
+    for _ in range(3):
+        site.sh("ip addr del %s dev eth1; %s" % (address, wrong % ("add", address, 90, 90)))
+        wait_for(free)
+    site.sh("ip link set eth1 down; ip link set eth1 up")  # the kernel sets them again
+    wait_for(free)
+    if right:
+        wait_for(lambda: state(site)["state"] == "ok")
+        assert broadcasts(site)[-1:] == right
+
+
+def test_a_broadcast_whose_event_was_lost_goes_with_the_safety_pass(site, monkeypatch):
+    monkeypatch.setitem(site.constants, "gateway.SAFETY_SECONDS", 1)
+    process = start(site)
+    site.sh("ip addr add 10.23.64.5/20 dev eth1")
+    wait_for(lambda: state(site)["state"] == "ok")
+    process.send_signal(signal.SIGSTOP)
+    with site.entered():
+        kernel = netlink.Kernel()
+    site.sh("ip route add broadcast 192.168.1.1 dev eth1 table local")
+    process.send_signal(signal.SIGCONT)
+    wait_for(lambda: "192.168.1.1" not in broadcasts(site))
+    index = kernel.link("eth1").index
+    assert [item.dst for item in kernel.routes(netlink.LOCAL_TABLE, oif=index) if item.type == netlink.BROADCAST][
+        -1:
+    ] == ["10.23.79.255/32"]
+
+
+def test_an_address_to_be_renewed_keeps_the_way_out(site, daemon):
+    site.sh("ip addr add 10.23.64.5/20 dev eth1 valid_lft 120 preferred_lft 0")
+    wait_for(lambda: "via 10.23.64.1 dev eth1" in ask(site))
+    wait_for(lambda: state(site)["state"] == "ok")
+    assert site.sitelink("address", "eth1")[0] == 0
+
+
+@pytest.mark.parametrize("address", ["10.23.64.5/6", "10.23.64.5/1"])
+def test_a_prefix_wider_than_the_underlay_gives_no_gateway(site, daemon, address):
+    site.sh("ip addr add %s dev eth1 metric 4096" % address)
+    wait_for(lambda: "reaches outside the underlay 10.0.0.0/7" in state(site)["reason"])
+    assert routes(site).startswith("unreachable default") and state(site)["gateway"] is None
+    code, _, said = site.sitelink("address", "eth1")
+    assert code == 1 and "%s, and its prefix" % address in said
+
+
+def test_a_router_that_is_a_broadcast_address_does_not_hold_up_the_first_host(site, gateway_json, quick):
+    site.write("gateway-eth1.json", dict(gateway_json, gateway="lease"))
+    leased(site, "10.23.64.5", "10.23.79.255", "10.23.64.0")
+    start(site)
+    site.sh("ip addr add 10.23.64.5/20 broadcast + dev eth1")
+    wait_for(lambda: "via 10.23.64.1 dev eth1" in ask(site))
+    wait_for(lambda: state(site)["state"] == "ok" and state(site)["source"] == "first_host")
+
+
+def test_a_router_that_the_kernel_refuses_counts_as_silent(site, gateway_json, quick):
+    """A second address of the NIC, which no look at the prefix shows."""
+    site.write("gateway-eth1.json", dict(gateway_json, gateway="lease"))
+    leased(site, "10.23.64.5", "10.23.64.77")
+    process = start(site)
+    site.sh("ip addr add 10.23.64.5/20 dev eth1; ip addr add 10.23.64.77/20 dev eth1")
+    site.sh("ip link set eth1 down; ip link set eth1 up")  # whichever came first for the daemon
+    wait_for(lambda: "via 10.23.64.1 dev eth1" in ask(site))
+    wait_for(lambda: state(site)["state"] == "ok" and state(site)["source"] == "first_host")
+    site.stop(process)
+    site.write("gateway-eth1.json", dict(gateway_json, gateway="10.23.64.77"))
+    site.sh("ip route flush table 305")
+    start(site)
+    wait_for(lambda: "10.23.64.77 as the gateway of eth1" in state(site)["reason"])
+    assert "ARP" not in state(site)["reason"] and state(site)["answers"] is False
+
+
+@pytest.mark.parametrize("leased", [True, False], ids=["", "without a lease"])
+@pytest.mark.parametrize(
+    "route",
+    [
+        "throw 10.77.0.0/16", "throw default metric 9", "local 10.77.0.0/16 dev lo", "10.77.0.0/16 tos 0x10 dev eth0",
+        "10.77.0.0/16 nexthop dev eth0 nexthop dev eth1", "10.77.0.0/16 nhid 77",
+    ],
+)  # fmt: skip
+def test_nothing_in_the_table_sends_marked_packets_on(site, daemon, route, leased):
+    if leased:
+        site.sh("ip addr add 10.23.64.5/20 dev eth1")
+        wait_for(lambda: "via 10.23.64.1" in ask(site))
+    before = routes(site)
+    site.sh("ip nexthop replace id 77 dev eth0")
+    try:
+        site.sh("ip route add table 305 " + route)
+        wait_for(lambda: routes(site) == before)
+        assert "eth0" not in ask(site) and "local" not in ask(site)
+    finally:
+        site.sh("ip nexthop del id 77")
+
+
+def test_a_route_that_strongswan_adds_later_is_told_at_once(site, daemon):
+    site.sh("ip addr add 10.23.64.5/20 dev eth1; ip rule add pref 220 lookup 220; ip rule add pref 221 lookup 221")
+    try:
+        wait_for(lambda: state(site)["state"] == "ok")
+        with open(site.run_dir + "/gateway-eth1.json") as file:
+            assert '"state": "ok"' in file.read()
+        site.sh("ip route add 10.77.0.0/16 via 192.168.1.1 table 220")
+
+        def told():
+            with open(site.run_dir + "/gateway-eth1.json") as file:
+                return file.read()
+
+        wait_for(lambda: "packets with mark 0x131 to 10.77.0.0/16 would leave by eth0 instead of eth1" in told())
+        assert "lookup 220 (of strongSwan); set tr069_rule_priority to 219" in told()
+        site.sh("ip route flush table 220")
+        wait_for(lambda: '"state": "ok"' in told())
+    finally:
+        site.sh("ip rule del pref 220; ip rule del pref 221; ip route flush table 220 || true")
+
+
+def test_a_rule_in_front_without_a_lease_is_told_where_it_lets_packets_out(site, daemon):
+    site.sh("ip rule add pref 100 to 10.9.0.0/16 prohibit")
+    site.sh("ip rule add pref 101 to 10.77.0.0/16 lookup main")
+    try:
+        wait_for(lambda: "pref 101 from all to 10.77.0.0/16 lookup main" in state(site)["reason"])
+        assert "pref 100" not in state(site)["reason"]
+    finally:
+        site.sh("ip rule del pref 100; ip rule del pref 101")
+
+
 def test_a_rule_in_front_that_refuses_is_a_fault(site, daemon):
     site.sh("ip addr add 10.23.64.5/20 dev eth1")
     wait_for(lambda: state(site)["state"] == "ok")
@@ -536,6 +682,51 @@ def test_the_internet_is_not_led_into_the_table_by_a_wg_quick_without_table_off(
         os.unlink(os.path.join(site.wireguard, name + ".conf"))
 
 
+TRAP6 = "ip -6 route add ::/0 dev eth0 table 305; ip -6 rule add not fwmark 0x131 table 305"
+END6 = "ip -6 route flush table 305 || true; while ip -6 rule del table 305 2>/dev/null; do :; done"
+
+
+def test_a_rule_of_ipv6_into_the_table_is_told_at_once_and_left(site, daemon):
+    """What a wg-quick with our mark and the peer's ::/0 does without Table = off."""
+    site.sh("ip addr add 10.23.64.5/20 dev eth1")
+    wait_for(lambda: state(site)["state"] == "ok")
+
+    def told():
+        with open(site.run_dir + "/gateway-eth1.json") as file:
+            return file.read()
+
+    site.sh(TRAP6)
+    try:
+        wait_for(lambda: "leads into IPv6's table 305: pref " in told())
+        assert "not from all fwmark 0x131 lookup 305" in state(site)["reason"]
+        assert "fwmark 0x131" in site.sh("ip -6 rule") and "via 10.23.64.1 dev eth1" in ask(site)
+        site.sh("while ip -6 rule del table 305 2>/dev/null; do :; done")
+        wait_for(lambda: '"state": "ok"' in told())
+        assert state(site)["state"] == "ok"
+    finally:
+        site.sh(END6)
+
+
+def test_a_wg_quick_for_ipv6_alone_is_told(site, daemon):
+    for tool in ("wg-quick", "wireguard-go"):
+        if shutil.which(tool) is None:
+            pytest.skip("needs %s" % tool)
+    name = "slt%dq" % (os.getpid() % 1000000)
+    keys = site.sh("wg genkey; wg genkey | wg pubkey").split()
+    site.write(
+        name + ".conf",
+        "[Interface]\nPrivateKey = %s\nFwMark = 0x131\n[Peer]\nPublicKey = %s\nAllowedIPs = ::/0\n" % tuple(keys),
+        0o600,
+    )
+    try:
+        said = site.sh("wg-quick up %s/%s.conf 2>&1" % (site.wireguard, name), check=False)
+        wait_for(lambda: "leads into IPv6's table 305" in state(site)["reason"], said)
+    finally:
+        site.sh("ip link del %s" % name, check=False)
+        site.sh(END6 + "; while ip -6 rule del table main suppress_prefixlength 0 2>/dev/null; do :; done")
+        os.unlink(os.path.join(site.wireguard, name + ".conf"))
+
+
 class TestTheCheckBeforeTheStart:
     """Who else uses table, mark and priority."""
 
@@ -587,6 +778,139 @@ class TestTheCheckBeforeTheStart:
         finally:
             site.sh(undo)
         assert check() == []
+
+    def test_who_uses_the_table_of_ipv6_is_told(self, site, check):
+        site.sh(TRAP6)
+        try:
+            found = check()
+            assert len(found) == 2 and "IPv6's table 305" in found[0] and "default dev eth0" in found[1], found
+            site.sh("while ip -6 rule del table 305 2>/dev/null; do :; done")
+            assert len(check()) == 1
+            assert check(table=306) == []
+        finally:
+            site.sh(END6)
+        assert check() == []
+
+    @pytest.mark.parametrize(
+        "rule, routes, strays",
+        [
+            ("to 10.0.0.0/8 lookup main", [], True),
+            ("to 192.168.0.0/16 lookup main", [], False),
+            ("lookup 220", [], False),  # strongSwan without a tunnel
+            ("lookup 220", ["10.77.0.0/16 via 192.168.1.1"], True),
+            ("lookup 220", ["192.168.77.0/24 via 192.168.1.1"], False),
+            ("lookup 220", ["throw 10.0.0.0/7", "default via 192.168.1.1"], False),
+            ("lookup 220", ["throw 10.0.0.0/8", "default via 192.168.1.1"], True),
+            ("lookup 220", ["throw 0.0.0.0/1", "throw 128.0.0.0/1", "default via 192.168.1.1"], False),
+            ("lookup 220", ["default via 10.23.64.1 dev eth1 onlink"], False),
+            ("lookup 220", ["default via 10.23.64.1 dev eth1 onlink", "11.9.0.0/16 via 192.168.1.1"], True),
+            ("lookup 220", ["10.77.3.0/24 nexthop via 192.168.1.1"], True),
+            ("not fwmark 0xca6c lookup 220", ["default via 192.168.1.1"], True),
+            ("not fwmark 0xca6c lookup 220", [], False),
+            ("not to 10.0.0.0/8 lookup main", [], True),
+            ("not to 10.0.0.0/7 lookup main", [], False),
+            ("not to 10.0.0.0/6 lookup main", [], False),
+            ("not from 192.168.1.2 lookup main", [], True),
+            ("from 192.168.1.2 lookup main", [], False),  # of a site with two providers
+            ("from 10.23.64.5 to 11.0.0.0/8 lookup main", [], True),  # WireGuard keeps the address that it was heard at
+            ("fwmark 0x0/0x2 to 10.0.0.0/8 lookup main", [], True),
+            ("fwmark 0x0/0x1 to 10.0.0.0/8 lookup main", [], False),
+            ("iif eth0 lookup main", [], False),
+            ("iif lo lookup main", [], True),
+            ("oif eth0 lookup main", [], False),
+            ("not oif eth0 lookup main", [], True),
+            ("uidrange 1000-2000 lookup main", [], False),
+            ("uidrange 0-2000 lookup main", [], True),
+            ("ipproto tcp lookup main", [], False),
+            ("ipproto udp lookup main", [], True),
+            ("ipproto udp dport 53 lookup main", [], True),
+            ("ipproto udp sport 51820 lookup main", [], False),
+            ("ipproto udp sport 22000-22010 lookup main", [], True),  # the mesh's own
+            ("ipproto icmp lookup main", [], True),
+            ("tos 0x10 lookup main", [], False),
+            ("lookup main suppress_prefixlength 0", [], False),
+            ("to 10.9.0.0/16 prohibit", [], True),
+            ("to 172.16.0.0/12 blackhole", [], False),
+            ("to 10.9.0.0/16 goto 32766", [], True),
+            ("to 10.9.0.0/16 goto 200", [], False),
+            ("nop", [], False),
+        ],
+    )
+    def test_a_rule_in_front_counts_where_it_leads_a_part_of_the_underlay_away(
+        self, site, monkeypatch, rule, routes, strays
+    ):
+        """By the check before the daemon starts, and once the rules are there, when the kernel is asked."""
+        monkeypatch.setattr(config, "ETC", site.etc)
+        site.write("mesh-wg0.json", MESH)
+        kernel = site.kernel()
+        site.sh("ip addr add 10.23.64.5/20 dev eth1; ip rule add pref 200 to 172.31.0.0/16 lookup main")
+        for route in routes:
+            site.sh("ip route add table 220 " + route)
+        site.sh("ip rule add pref 100 " + rule)
+        try:
+            with site.entered():  # for the names of links
+                before = others._in_kernel(kernel, cfg())
+                gateway.reconcile(kernel, cfg())
+                after = gateway.inspect(kernel, cfg()).faults
+                again = others._in_kernel(kernel, cfg())
+            for found in (before, after, again):
+                assert len(found) == strays, found
+                assert not found or ("pref 100 " in found[0] and "tr069_rule_priority to 99" in found[0])
+            where = "do not leave at all" if rule.endswith("prohibit") else "would leave by eth0 instead of eth1"
+            assert not after or where in after[0]
+        finally:
+            os.unlink(os.path.join(site.etc, "mesh-wg0.json"))
+            site.sh("ip rule del pref 100; ip rule del pref 200; ip route flush table 220 || true")
+
+    def test_a_rule_in_front_is_told_before_the_start_and_by_the_status(self, site, check):
+        site.sh("ip addr add 10.23.64.5/20 dev eth1; ip rule add pref 100 to 10.0.0.0/8 lookup main")
+        try:
+            words = "packets with mark 0x131 to 10.0.0.0/8 would leave by eth0 instead of eth1"
+            assert words in "".join(check())
+            start(site)
+            wait_for(lambda: words in state(site)["reason"])
+            assert len(check()) == 1
+        finally:
+            site.sh("ip rule del pref 100")
+        wait_for(lambda: state(site)["state"] == "ok")
+
+    def test_healthy_neighbours_do_no_harm(self, site, check):
+        """Tailscale, a wg-quick that was there before, strongSwan that is idle, a second provider, a mark that is not ours."""
+        rules = [
+            "pref 5210 fwmark 0x80000/0xff0000 lookup main", "pref 5230 fwmark 0x80000/0xff0000 lookup default",
+            "pref 5250 fwmark 0x80000/0xff0000 unreachable", "pref 5270 lookup 52",
+            "pref 32764 lookup main suppress_prefixlength 0", "pref 32765 not fwmark 0xca6c lookup 51820",
+            "pref 220 lookup 220", "pref 100 from 192.168.1.2 lookup 100", "pref 101 fwmark 0x200/0x200 lookup 100",
+            "pref 102 not fwmark 0x1/0x1 lookup 100",
+        ]  # fmt: skip
+        site.sh("; ".join("ip rule add " + rule for rule in rules))
+        site.sh(
+            "for i in 52 100 51820; do ip route add default via 192.168.1.1 table $i; done; ip addr add 10.23.64.5/20 dev eth1"
+        )
+        try:
+            assert check() == []
+            start(site)
+            wait_for(lambda: state(site)["state"] == "ok")
+            assert check() == []
+        finally:
+            site.sh("; ".join("ip rule del pref " + rule.split()[1] for rule in rules))
+            site.sh("for i in 52 100 51820; do ip route flush table $i; done")
+
+    def test_a_wg_quick_that_came_later_is_told_what_to_write(self, site, check):
+        """Its rule gets a priority in front of ours, whatever ours is."""
+        start(site)
+        site.sh("ip addr add 10.23.64.5/20 dev eth1")
+        wait_for(lambda: state(site)["state"] == "ok")
+        site.sh("ip route add default dev eth0 table 51820; ip rule add not fwmark 51820 table 51820")
+        try:
+            wait_for(lambda: "(of wg-quick)" in state(site)["reason"])
+            cure = re.search("PostUp = (.*?); see:", state(site)["reason"]).group(1)
+            assert len(check()) == 1 and cure in check()[0]
+            site.sh(cure)
+            wait_for(lambda: state(site)["state"] == "ok")
+            assert check() == []
+        finally:
+            site.sh("ip rule del not fwmark 51820 table 51820; ip route flush table 51820")
 
     def test_bits_of_the_mark_after_our_rule_do_no_harm(self, site, check):
         site.sh(

@@ -31,11 +31,13 @@ def select(interface, link, addresses, networks, links=()):
     if not link.up:
         text = "%s is switched off (link down); switch it on with: ip link set %s up"
         raise NoAddress(text % (interface, interface), "nic_off")
-    unusable = netlink.SECONDARY | netlink.DEPRECATED | netlink.TENTATIVE
-    usable = [item for item in addresses if not item.flags & unusable]
+    usable = [item for item in addresses if not item.flags & (netlink.SECONDARY | netlink.TENTATIVE)]
     valid = [item for item in usable if config.inside(item.address, networks)]
+    # "Deprecated" is a word of IPv6: dhcpcd says so of every address whose lease is to be renewed, and it is good until its end.
+    valid = [item for item in valid if not item.flags & netlink.DEPRECATED] or valid
     # One address may stand there twice, with an old and a new prefix length, while a DHCP client changes it: the newest is last.
     if len({item.address for item in valid}) == 1:
+        _check_prefix(interface, valid[-1], networks)
         return valid[-1]
     if valid:
         raise NoAddress(
@@ -56,6 +58,18 @@ def select(interface, link, addresses, networks, links=()):
         "exists and is bound to this port, and that the DHCP client of %s runs" % (interface, interface),
         "dhcp_none",
     )
+
+
+def _check_prefix(interface, found, networks):
+    """Raises NoAddress where the prefix has more than the underlay, and so leads the way of others to the NIC."""
+    prefix = ipaddress.IPv4Network("%s/%d" % (found.address, found.prefixlen), strict=False)
+    if not any(config.within(prefix, network) for network in ipaddress.collapse_addresses(networks)):
+        raise NoAddress(
+            "%s has %s/%d, and its prefix %s reaches outside the underlay %s; the carrier's DHCP gave a wrong mask, or the port of "
+            "the ONT is bound to another network (桥接), or tr069_networks lacks a part of %s"
+            % (interface, found.address, found.prefixlen, prefix, listed(networks), prefix),
+            "lease_wide",
+        )
 
 
 def check_carrier(interface, link):

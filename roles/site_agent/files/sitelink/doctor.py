@@ -40,7 +40,7 @@ CODES = {
     "nic_missing": "nic", "nic_off": "nic",
     "link_none": "link",
     "dhcp_none": "dhcp",
-    "lease_outside": "lease", "lease_two": "lease",
+    "lease_outside": "lease", "lease_wide": "lease", "lease_two": "lease",
     "gateway_none": "gateway", "gateway_silent": "gateway",
     "rule_missing": "rule", "rule_foreign": "rule", "rule_daemon": "rule",
     "rpfilter_drops": "rpfilter",

@@ -17,23 +17,32 @@ The rules and the unreachable route have the protocol "kernel", since systemd-ne
 when it starts or reconfigures a link, leaves only that alone; without it marked packets leave by the broadband in between.
 
 Entries of ours (protocol 131 or "kernel") that are no longer wanted are removed. So is what would make T carry anything else:
-a second default of metric 0, a route to the underlay by anything but the NIC, and the rule `not fwmark M lookup T`, by which
-wg-quick sends the whole internet into T where its file has M and a peer with 0.0.0.0/0, but no `Table = off`. Whatever else
-stands in T or leads there was put there by somebody for some reason: it is reported as a fault and left alone.
+a second default of metric 0, a route to the underlay by anything but the NIC (also one that sends packets on to the next rule:
+`throw`), and the rule `not fwmark M lookup T`, by which wg-quick sends the whole internet into T where its file has M and a peer
+with 0.0.0.0/0, but no `Table = off`. Whatever else stands in T or leads there was put there by somebody for some reason: it is
+reported as a fault and left alone.
+
+Of IPv6 nothing is ours, so a rule that leads into IPv6's table of that number is reported, and left alone.
+
+Removed is also what the carrier's DHCP may put beside the address: a broadcast address of its choice (option 28), which the kernel takes for a
+broadcast on the NIC whoever has it, be it the site's router or its DNS server.
 
 Stopping the daemon leaves everything in place. Only remove() takes it away.
 """
 
+import errno
 import ipaddress
 import socket
 import subprocess
 from collections import deque, namedtuple
 
 from . import address as underlay
-from . import config, lease, loaded, log, netlink, state
+from . import config, front, lease, loaded, log, netlink, state
 from .loop import Loop
 
 BACKSTOP_METRIC = 4278198272  # the last but a few: behind every metric that anybody chooses
+REFUSING = front.REFUSING  # what lets packets out nowhere
+MAKERS = {52: " (of tailscale)", 220: " (of strongSwan)"}  # who has a table of that number, unless told otherwise
 SAFETY_SECONDS = 30  # an event that never came; nothing is known to need this
 HELD = netlink.PROTOCOL_KERNEL  # of what must not go even for a moment
 OWN = (config.PROTOCOL, HELD)  # the kernel itself puts nothing into a table with a number like ours
@@ -52,7 +61,8 @@ QUARREL_PAUSES = (1, 2, 4, 8)
 # candidates: what may be the gateway, the preferred one first
 Wanted = namedtuple("Wanted", "address gateway route backstop rules reason layer candidates")
 # what is, held against what is wanted; changes are lists of Route and Rule
-View = namedtuple("View", "wanted missing_routes missing_rules stale_routes stale_rules faults")
+# tables: those to which rules of others in front of ours lead
+View = namedtuple("View", "wanted missing_routes missing_rules stale_routes stale_rules faults tables")
 
 
 # Where lease.set_free() is no help, somebody else took the address away: it comes back with a renewal (systemd issue 16071), or by
@@ -87,19 +97,38 @@ def choices(cfg, found, leased=None):
         offered.append(cfg.gateway)
     else:
         if cfg.gateway == config.LEASE and leased is not None and leased.address == found.address:
-            offered += leased.routers
+            offered += [item for item in leased.routers if _can_route(item, found)]
         try:
             offered.append(first_host(found.address, found.prefixlen))
         except NoGateway:
             if not offered:
                 raise
     others = [item for item in dict.fromkeys(offered) if item != found.address]
+    if not all(_is_host(item, found) for item in others):
+        raise NoGateway(
+            "%s, which tr069_gateway_source names, cannot be the gateway of %s, which has %s/%d: it is no address of a host; correct "
+            "tr069_gateway_source" % (cfg.gateway, cfg.interface, found.address, found.prefixlen)
+        )
     if not others:
         raise NoGateway(
             "the gateway of %s would be the site's own address %s; set the gateway of this site explicitly "
             "(tr069_gateway_source)" % (cfg.interface, found.address)
         )
     return others
+
+
+def _is_host(gateway, found):
+    """Whether a host can have an address (text) beside found, a netlink.Address: it is nobody's network or broadcast address."""
+    gateway = ipaddress.IPv4Address(gateway)
+    network = ipaddress.IPv4Network("%s/%d" % (found.address, found.prefixlen), strict=False)
+    edges = (network.network_address, network.broadcast_address) if network.prefixlen < 31 else ()
+    return lease.usable(gateway) and gateway not in edges
+
+
+def _can_route(router, found):
+    """Whether a router that the DHCP server names can be one: another host of the prefix. A /32 has no other, and any will do."""
+    network = ipaddress.IPv4Network("%s/%d" % (found.address, found.prefixlen), strict=False)
+    return _is_host(router, found) and (network.prefixlen == 32 or ipaddress.IPv4Address(router) in network)
 
 
 def choose(candidates, chosen, states, silent):
@@ -155,8 +184,8 @@ def _leads_astray(cfg, route, index):
     """Whether a route of the table takes packets to the underlay somewhere else; index: of the NIC, None without one."""
     if route.protocol in OWN or (route.dst, route.metric, route.tos) == ("0.0.0.0/0", 0, 0):
         return True
-    if route.type != netlink.UNICAST or route.oif == index:
-        return False
+    if route.type in REFUSING or (route.type == netlink.UNICAST and route.oif == index):
+        return False  # a route by several NICs has no oif
     return any(ipaddress.IPv4Network(route.dst).overlaps(network) for network in cfg.networks)
 
 
@@ -164,6 +193,16 @@ def _is_wg_quicks(cfg, rule):
     """Whether it is wg-quick's `not fwmark M lookup T`."""
     whole = (rule.src, rule.dst) == ("0.0.0.0/0", "0.0.0.0/0")
     return whole and (rule.table, rule.mark, rule.extra) == (cfg.table, cfg.fwmark, netlink.NOT)
+
+
+def wrong_broadcasts(addresses, local):
+    """Of the routes of a NIC in the table local, the broadcasts that the prefixes of its addresses do not make."""
+    right = set()
+    for item in addresses:
+        network = ipaddress.IPv4Network("%s/%d" % (item.address, item.prefixlen), strict=False)
+        if network.prefixlen < 31:  # before Linux 5.14, the first address is one too
+            right |= {str(network.network_address) + "/32", str(network.broadcast_address) + "/32"}
+    return [route for route in local if route.type == netlink.BROADCAST and route.dst not in right]
 
 
 def compare(cfg, wanted, routes, rules, index=None):
@@ -197,20 +236,36 @@ def compare(cfg, wanted, routes, rules, index=None):
                     "maker another table (wg-quick takes a FwMark's number as a table unless wg0.conf says Table = off)"
                     % (cfg.table, describe_rule(item))
                 )
-    return View(wanted, missing_routes, missing_rules, stale_routes, stale_rules, faults)
+    return View(wanted, missing_routes, missing_rules, stale_routes, stale_rules, faults, [])
 
 
 def inspect(kernel, cfg, leased=None, prefer=None):
     """Read the kernel's state and judge it. Also what `sitelink status` shows. Raises OSError."""
     link = kernel.link(cfg.interface)
+    local, addresses = [], []
     if link is None:
         wanted = desired(cfg, None, [], kernel.links())
     else:
-        wanted = desired(cfg, link, kernel.addresses(link.index), (), leased, prefer)
-    view = compare(cfg, wanted, kernel.routes(cfg.table), kernel.rules(), None if link is None else link.index)
+        # In this order: of an address that comes in between, there is a broadcast too few, and none too many.
+        local = kernel.routes(netlink.LOCAL_TABLE, oif=link.index)
+        addresses = kernel.addresses(link.index)
+        wanted = desired(cfg, link, addresses, (), leased, prefer)
+    index, rules = None if link is None else link.index, kernel.rules()
+    view = compare(cfg, wanted, kernel.routes(cfg.table), rules, index)
+    view.stale_routes.extend(wrong_broadcasts(addresses, local))
+    view.faults.extend(
+        "a rule of IPv6 that is not sitelink's leads into IPv6's table %d: %s; remove it with ip -6 rule del, or give its maker another "
+        "table (wg-quick takes a FwMark's number as a table unless its file says Table = off)" % (cfg.table, describe_rule(rule))
+        for rule in kernel.rules6() if rule.table == cfg.table
+    )  # fmt: skip
+    view.tables.extend({rule.table for rule in front.ahead(cfg, rules)})
     if view.missing_routes or view.missing_rules:
         return view
+    found = in_front(kernel, cfg, wanted, rules, index, proven=True)
+    view.faults.extend(text for _, text in found)
     for network in cfg.networks:  # the proof: where the kernel would send a marked packet
+        if any(way.network == network for way, _ in found):
+            continue
         probe = config.probe_address(network)
         taken = kernel.lookup(probe, cfg.fwmark)
         if taken is None or taken.type != netlink.UNICAST:
@@ -227,6 +282,43 @@ def inspect(kernel, cfg, leased=None, prefer=None):
                 % (cfg.fwmark, network, link_name(taken.oif), cfg.interface, probe, cfg.fwmark)
             )
     return view
+
+
+def in_front(kernel, cfg, wanted, rules, index, proven):
+    """[(front.Way, sentence)], one for each rule in front of ours that leads marked packets elsewhere, or refuses them where they could
+    leave. proven: whether the kernel has the last word; without our own rules it can say nothing."""
+    source = wanted.address.address if wanted.address else None
+    leaves = wanted.route is not None and not wanted.reason
+    found = {}
+    for way in front.ways(cfg, rules, kernel.routes, index, source, front.ports(cfg, rules)):
+        if way.rule in found:
+            continue
+        if proven:
+            taken = front.probe(kernel, cfg, way)
+            refused = taken is None or taken.type in REFUSING
+            if not refused and taken.type == netlink.UNICAST and taken.oif == index:
+                continue
+            way = way._replace(refused=refused, oif=None if refused else taken.oif)
+        if leaves or not (way.refused and proven):
+            found[way.rule] = way, _way_text(cfg, way)
+    return list(found.values())
+
+
+def _way_text(cfg, way):
+    what = "do not leave at all" if way.refused else "would leave by %s instead of %s" % (
+        link_name(way.oif) if way.oif else "another way", cfg.interface
+    )  # fmt: skip
+    rule, maker = way.rule, MAKERS.get(way.rule.table, "")
+    cure = "remove it with ip rule del"
+    if front.inverted(rule) and 0 < rule.mark == rule.table:  # without a priority the kernel puts it in front of whatever there is
+        maker, selector = " (of wg-quick)", "not fwmark 0x%x table %d" % (rule.mark, rule.table)
+        cure = "write into its file: PostUp = ip rule del %s; ip rule add pref 32765 %s" % (selector, selector)
+    elif rule.priority > 1:
+        cure = "set tr069_rule_priority to %d, so that it comes behind, or %s" % (rule.priority - 1, cure)
+    return "packets with mark 0x%x to %s %s, because of a rule in front that is not sitelink's: %s%s; %s; see: ip route get %s mark 0x%x" % (
+        cfg.fwmark, way.part, what, describe_rule(rule), maker, cure,
+        way.address, cfg.fwmark,
+    )  # fmt: skip
 
 
 def apply(kernel, view):
@@ -250,7 +342,13 @@ def apply(kernel, view):
             action(entry)
             log.log(log.INFO, "%s %s" % (verb, text))
         except OSError as error:
-            errors.append("the kernel refused to %s %s: %s" % (verb, text, error.strerror))
+            if entry == wanted.route and error.errno in (errno.EINVAL, errno.EHOSTUNREACH, errno.ENETUNREACH):
+                errors.append(
+                    "the kernel refused %s as the gateway of %s (%s), so it is no address of another host; set the gateway of this "
+                    "site explicitly (tr069_gateway_source)" % (entry.gateway, link_name(entry.oif), error.strerror)
+                )
+            else:
+                errors.append("the kernel refused to %s %s: %s" % (verb, text, error.strerror))
     return errors
 
 
@@ -289,7 +387,8 @@ def reasons(cfg, view, errors=(), silent=(), routers=()):
     if not found and (view.missing_routes or view.missing_rules):
         text = "entries of table %d or its rules are missing; start their daemon anew: systemctl restart %s@%s"
         found.append(("gateway", text % (cfg.table, "sitelink-gateway", cfg.interface)))
-    if view.wanted.gateway in silent and not view.wanted.reason:
+    refused = bool(errors) and view.wanted.route in view.missing_routes  # which says it already
+    if view.wanted.gateway in silent and not view.wanted.reason and not refused:
         found.append(("gateway", _silence(cfg, view.wanted, routers)))
     return found
 
@@ -396,13 +495,15 @@ class Daemon:
         self.cfg = cfg
         self.loop = loop
         self.kernel = netlink.Kernel()
-        self.events = netlink.Events(["link", "address", "route", "rule"])
+        self.events = netlink.Events(["link", "address", "route", "rule", "rule6"])
         self.reason = None
         self.retry = None
         self.index = None
+        self.tables = set()  # View.tables
         self.leased = None  # the lease.Lease of the address that the NIC has, once it is known
         # of the candidates: the one in use where it is not the first, and those that do not answer ARP
         self.situation, self.candidates, self.chosen, self.silent = None, [], None, set()
+        self.refused = set()  # of them, those by which the kernel takes no route
         self.looks = []
         self.quarrel = Quarrel()
         self.bare = None  # the timer while the NIC has no address at all
@@ -424,7 +525,7 @@ class Daemon:
     def on_events(self):
         events, lost = self.events.read()
         events = [event for event in events if self.concerns(event)]
-        untouched = not lost and all(event.kind in ("route", "rule") for event in events)
+        untouched = not lost and all(event.kind in ("route", "rule", "rule6") and not self.is_broadcast(event) for event in events)
         if lost or events and not (untouched and self.quarrel.pause):
             self.reconcile(taken_away=untouched)
         if self.cfg.gateway == config.LEASE and any(self.renewed(event) for event in events):
@@ -437,8 +538,14 @@ class Daemon:
         if event.kind == "address":
             return item.index == self.index
         if event.kind == "route":
+            return item.table == self.cfg.table or item.table in self.tables or self.is_broadcast(event)
+        if event.kind == "rule6":
             return item.table == self.cfg.table
         return True
+
+    def is_broadcast(self, event):
+        """Whether a broadcast of the NIC is new."""
+        return event.kind == "route" and event.item.type == netlink.BROADCAST and event.item.oif == self.index and not event.deleted
 
     def renewed(self, event):
         """Whether it may be about a lease: also one that goes on gives its address a new lifetime."""
@@ -453,14 +560,20 @@ class Daemon:
             self.leased = self.lease(ask=False)
         missed = []
         view, errors = reconcile(self.kernel, self.cfg, self.leased, self.chosen, missed)
+        self.tables = set(view.tables)
         self.quarrel.seen(self.loop.now(), missed, taken_away)
         wanted = view.wanted
         situation = wanted.address, wanted.candidates, wanted.reason
         if situation != self.situation:  # everybody is asked anew
             self.situation, self.candidates, self.chosen, self.silent = situation, wanted.candidates, None, set()
+            self.refused = set()
             if wanted.gateway not in wanted.candidates[:1]:
                 view, errors = reconcile(self.kernel, self.cfg, self.leased)
             self.look_out()
+        while errors and view.wanted.route in view.missing_routes and view.wanted.gateway not in self.refused:
+            self.refused.add(view.wanted.gateway)
+            self.chosen = choose(self.candidates, view.wanted.gateway, {}, self.silent | self.refused)
+            view, errors = reconcile(self.kernel, self.cfg, self.leased, self.chosen)
         link = self.kernel.link(self.cfg.interface)
         self.index = link.index if link else None
         if view.wanted.address is not None or not self.lost_lease():
@@ -507,7 +620,8 @@ class Daemon:
         address = view.wanted.address
         fits = self.leased is not None and address is not None and self.leased.address == address.address
         routers = self.leased.routers if fits else []
-        found = report(self.cfg, view, errors, self.silent, routers)
+        silent = self.silent | self.refused
+        found = report(self.cfg, view, errors, silent, routers)
         if found["reason"] != self.reason:
             self.reason = found["reason"]
             if self.reason:
@@ -517,7 +631,7 @@ class Daemon:
         self.loop.notifier.status(self.reason or "%(address)s/%(prefix)s via %(gateway)s" % found)
         state.publish(
             self.report_path(),
-            dict(found, errors=errors, silent=sorted(self.silent), routers=routers, priority=self.cfg.priority),
+            dict(found, errors=errors, silent=sorted(silent), routers=routers, priority=self.cfg.priority),
         )
 
     def look_out(self):
@@ -585,22 +699,30 @@ class Daemon:
         """Which candidates answer, and so which one is used."""
         states = self.kernel.neighbours(link.index)
         for candidate in self.candidates:
-            if states.get(candidate, 0) & netlink.KNOWN:
+            if candidate in self.refused:
+                states.pop(candidate, None)
+            elif states.get(candidate, 0) & netlink.KNOWN:
                 self.silent.discard(candidate)
             elif states.get(candidate, 0) & netlink.FAILED:
                 self.silent.add(candidate)
         if self.candidates:
             now = self.chosen or self.candidates[0]
-            self.chosen = choose(self.candidates, now, states, self.silent)
+            self.chosen = choose(self.candidates, now, states, self.silent | self.refused)
             if self.chosen != now:
                 text = "the gateway of %s is now %s instead of %s, which does not answer ARP"
                 log.log(log.WARNING, text % (self.cfg.interface, self.chosen, now))
 
 
+ROUTE_TYPES = {
+    netlink.UNICAST: "", netlink.BROADCAST: "broadcast ", netlink.BLACKHOLE: "blackhole ", netlink.UNREACHABLE: "unreachable ",
+    netlink.PROHIBIT: "prohibit ", netlink.THROW: "throw ",
+}  # fmt: skip
+
+
 def describe_route(route):
     """A route as `ip route` prints it, as far as it matters here."""
-    text = {netlink.UNICAST: "", netlink.UNREACHABLE: "unreachable "}.get(route.type, "type %d " % route.type)
-    text += "default" if route.dst == "0.0.0.0/0" else route.dst
+    text = ROUTE_TYPES.get(route.type, "type %d " % route.type)
+    text += "default" if route.dst in ("0.0.0.0/0", "::/0") else route.dst
     if route.gateway:
         text += " via " + route.gateway
     if route.oif:
@@ -620,14 +742,19 @@ def link_name(index):
 def describe_rule(rule):
     """A rule as `ip rule` prints it, as far as it matters here."""
     text = "pref %d" % rule.priority
-    if any(kind == -1 for kind, _ in rule.extra):
+    if front.inverted(rule):
         text += " not"
-    text += " from " + ("all" if rule.src == "0.0.0.0/0" else rule.src)
-    if rule.dst != "0.0.0.0/0":
+    text += " from " + ("all" if rule.src in ("0.0.0.0/0", "::/0") else rule.src)
+    if rule.dst not in ("0.0.0.0/0", "::/0"):
         text += " to " + rule.dst
-    if rule.mark:
-        text += " fwmark 0x%x" % rule.mark
-    return text + " lookup %d" % rule.table
+    if rule.mark or rule.mask:
+        text += " fwmark 0x%x" % rule.mark + ("" if rule.mask == 0xFFFFFFFF else "/0x%x" % rule.mask)
+    text += front.further(rule)
+    if rule.action in REFUSING:
+        return text + " " + ROUTE_TYPES[rule.action].strip()
+    if rule.action == front.GOTO:
+        return text
+    return text + " lookup %s" % ("main" if rule.table == netlink.MAIN_TABLE else rule.table)
 
 
 def _rule(cfg, network, mark=0, source=None):

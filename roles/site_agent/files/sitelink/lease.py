@@ -166,7 +166,8 @@ def _hosts(words):
 
 def usable(address):
     """Whether an IPv4Address can be a host's."""
-    return not (address.is_unspecified or address.is_loopback or address.is_multicast or address.is_reserved)
+    this_network = int(address) < 1 << 24  # 0.0.0.0/8
+    return not (this_network or address.is_loopback or address.is_multicast or address.is_reserved)
 
 
 def _options(data):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A small rtnetlink client for IPv4: links, addresses (of IPv6 too), routes, rules, neighbours, route lookups and events.
+"""A small rtnetlink client for IPv4: links, addresses, routes, rules (all three of IPv6 too), neighbours, route lookups and events.
 
 Spoken directly because the iproute2 of CentOS 7 prints no JSON, and because a route is in place some milliseconds
 sooner. Constants are from linux/netlink.h, rtnetlink.h, if_link.h, if_addr.h, fib_rules.h and neighbour.h.
@@ -11,27 +11,29 @@ import socket
 import struct
 from collections import namedtuple
 
-MAIN_TABLE = 254
+MAIN_TABLE, LOCAL_TABLE = 254, 255
 SCOPE_LINK = 253
-UNICAST, UNREACHABLE = 1, 7  # rtm_type
+UNICAST, BROADCAST, BLACKHOLE, UNREACHABLE, PROHIBIT, THROW = 1, 3, 6, 7, 8, 9  # rtm_type
 ONLINK = 4  # RTNH_F_ONLINK: the gateway is on this link whatever the other routes say
 PROTOCOL_KERNEL, PROTOCOL_DHCP = 2, 16
 SECONDARY, DEPRECATED, TENTATIVE = 0x01, 0x20, 0x40  # ifa_flags
 INVERT = 2  # FIB_RULE_INVERT
 # ndm_state: being asked for the first time; did not answer; everything that has a hardware address
 INCOMPLETE, FAILED, LEARNED = 0x01, 0x20, 0x02 | 0x04 | 0x08  # learned by ARP, and not being asked again yet
-KNOWN = LEARNED | 0x10 | 0x40 | 0x80
+KNOWN = LEARNED | 0x10 | 0x80  # not NOARP: nobody was asked, as for a broadcast address
 
 Link = namedtuple("Link", "index name up carrier mtu")
 Address = namedtuple("Address", "index address prefixlen flags")
-# dst: "10.0.0.0/7"; oif: index of a link; metric: rtm priority
-Route = namedtuple("Route", "dst table protocol type scope metric gateway oif prefsrc flags tos")
+# dst: "10.0.0.0/7"; oif: index of a link; metric: rtm priority; nexthop: the number of a nexthop object (ip nexthop), 0 without
+Route = namedtuple("Route", "dst table protocol type scope metric gateway oif prefsrc flags tos nexthop")
+Route.__new__.__defaults__ = (0,)
 # extra: everything about a rule that is not in the other fields, comparable
 Rule = namedtuple("Rule", "priority src dst mark mask table protocol action extra")
-# kind: "link", "address", "route" or "rule"
+# kind: "link", "address", "route", "rule" or, of IPv6, "rule6"
 Event = namedtuple("Event", "kind deleted item")
 
-_GROUPS = {"link": 0x1, "address": 0x10, "route": 0x40, "rule": 0x80}  # RTMGRP_LINK, IPV4_IFADDR, IPV4_ROUTE, IPV4_RULE
+_GROUPS = {"link": 0x1, "address": 0x10, "route": 0x40, "rule": 0x80, "rule6": 1 << 18}
+# RTMGRP_LINK, IPV4_IFADDR, IPV4_ROUTE, IPV4_RULE and the bit of RTNLGRP_IPV6_RULE
 _NEWLINK, _GETLINK, _NEWADDR, _DELADDR, _GETADDR = 16, 18, 20, 21, 22
 _NEWROUTE, _DELROUTE, _GETROUTE, _NEWRULE, _DELRULE, _GETRULE = 24, 25, 26, 32, 33, 34
 _NEWNEIGH, _GETNEIGH = 28, 30
@@ -117,15 +119,34 @@ class Kernel:
             if route.table == table and protocol in (0, route.protocol) and oif in (0, route.oif)
         ]
 
+    def routes6(self, table):
+        """The IPv6 routes of a table."""
+        body = _ROUTE.pack(socket.AF_INET6, 0, 0, 0, 0, 0, 0, 0, 0) + _attribute(15, _U32.pack(table))
+        found = self._dump6(_GETROUTE, body, lambda payload: _parse_route(payload, socket.AF_INET6))
+        return [route for route in found if route.table == table]
+
     def rules(self):
         return self._dump(_GETRULE, _ROUTE.pack(socket.AF_INET, 0, 0, 0, 0, 0, 0, 0, 0), _parse_rule)
 
-    def lookup(self, address, mark=0):
-        """The route that a packet with this mark to this IPv4 address takes, or None when there is none."""
+    def rules6(self):
+        body = _ROUTE.pack(socket.AF_INET6, 0, 0, 0, 0, 0, 0, 0, 0)
+        return self._dump6(_GETRULE, body, lambda payload: _parse_rule(payload, socket.AF_INET6))
+
+    def lookup(self, address, mark=0, source=None, protocol=0, sport=None, dport=None):
+        """The route that a packet with this mark to this IPv4 address takes, or None when there is none.
+
+        source: an address of the site that the packet has already; protocol and ports: where a rule may ask for them."""
         if ":" in address:  # what somebody set by hand: it does not leave by the underlay
             return None
-        body = _ROUTE.pack(socket.AF_INET, 32, 0, 0, 0, 0, 0, 0, 0)
+        body = _ROUTE.pack(socket.AF_INET, 32, 32 if source else 0, 0, 0, 0, 0, 0, 0)
         body += _attribute(1, socket.inet_aton(address)) + _attribute(16, _U32.pack(mark))
+        if source:
+            body += _attribute(2, socket.inet_aton(source))
+        if protocol:  # RTA_IP_PROTO, SPORT, DPORT; rules ask for them since 4.17
+            body += _attribute(27, struct.pack("=B", protocol))
+        for kind, port in ((28, sport), (29, dport)):
+            if port is not None:
+                body += _attribute(kind, struct.pack("!H", port))
         try:
             replies = self._request(_GETROUTE, _REQUEST, body)
         except OSError as error:
@@ -204,6 +225,15 @@ class Kernel:
             if not any(flags & _DUMP_INTR for flags, _ in replies):
                 break  # otherwise something changed meanwhile, and an entry may be missing
         return [item for item in (parse(payload) for _, payload in replies) if item is not None]
+
+    def _dump6(self, kind, body, parse):
+        """Nothing where there is no such table, or no IPv6 at all."""
+        try:
+            return self._dump(kind, body, parse)
+        except OSError as error:
+            if error.errno in (errno.ENOENT, errno.EAFNOSUPPORT, errno.EOPNOTSUPP):
+                return []
+            raise
 
     def _request(self, kind, flags, body):
         """Send one request; return [(flags, payload)] of the answer."""
@@ -294,6 +324,8 @@ def _parse_events(data):
         if kind in parsers:
             name, deleted, parse = parsers[kind]
             item = parse(payload)
+            if item is None and name == "rule":
+                name, item = "rule6", _parse_rule(payload, socket.AF_INET6)
             if item is not None:
                 yield Event(name, deleted, item)
 
@@ -330,8 +362,8 @@ def _packed(address):
     return family, socket.inet_pton(family, address)
 
 
-def _prefix(attributes, kind, length):
-    return "%s/%d" % (_ip(attributes, kind) or "0.0.0.0", length)
+def _prefix(attributes, kind, length, family=socket.AF_INET):
+    return "%s/%d" % (_ip(attributes, kind) or ("0.0.0.0" if family == socket.AF_INET else "::"), length)
 
 
 def _parse_link(payload):
@@ -364,13 +396,13 @@ def _pack_address(index, address, prefixlen, metric=0):
     return _ADDRESS.pack(family, prefixlen, 0, 0, index) + attributes
 
 
-def _parse_route(payload):
+def _parse_route(payload, wanted=socket.AF_INET):
     family, dst_len, _, tos, table, protocol, scope, kind, flags = _ROUTE.unpack_from(payload)
-    if family != socket.AF_INET:
+    if family != wanted:
         return None
     attributes = _attributes(payload, _ROUTE.size)
     return Route(
-        dst=_prefix(attributes, 1, dst_len),
+        dst=_prefix(attributes, 1, dst_len, family),
         table=_u32(attributes, 15, table),
         protocol=protocol,
         type=kind,
@@ -381,6 +413,7 @@ def _parse_route(payload):
         prefsrc=_ip(attributes, 7),
         flags=flags & ONLINK,  # the others tell the state of the link
         tos=tos,
+        nexthop=_u32(attributes, 30, 0),
     )
 
 
@@ -392,6 +425,8 @@ def _pack_route(route):
     )
     body += _attribute(1, socket.inet_aton(address)) + _attribute(15, _U32.pack(route.table))
     body += _attribute(6, _U32.pack(route.metric))
+    if route.nexthop:  # the kernel tells of its link and gateway too, but finds the route by the number alone
+        return body + _attribute(30, _U32.pack(route.nexthop))
     if route.oif is not None:
         body += _attribute(4, _U32.pack(route.oif))
     if route.gateway is not None:
@@ -405,9 +440,9 @@ _RULE_FIELDS = {1, 2, 6, 10, 15, 16, 21}  # FRA_DST, SRC, PRIORITY, FWMARK, TABL
 _RULE_NOISE = {14: b"\xff\xff\xff\xff", 18: b""}  # FRA_SUPPRESS_PREFIXLEN when unset, FRA_PAD
 
 
-def _parse_rule(payload):
+def _parse_rule(payload, wanted=socket.AF_INET):
     family, dst_len, src_len, tos, table, _, _, action, flags = _ROUTE.unpack_from(payload)
-    if family != socket.AF_INET:
+    if family != wanted:
         return None
     attributes = _attributes(payload, _ROUTE.size)
     extra = tuple(
@@ -423,8 +458,8 @@ def _parse_rule(payload):
     protocol = attributes.get(21)
     return Rule(
         priority=_u32(attributes, 6, 0),
-        src=_prefix(attributes, 2, src_len),
-        dst=_prefix(attributes, 1, dst_len),
+        src=_prefix(attributes, 2, src_len, family),
+        dst=_prefix(attributes, 1, dst_len, family),
         mark=mark,
         mask=_u32(attributes, 16, 0xFFFFFFFF if mark else 0),
         table=_u32(attributes, 15, table),

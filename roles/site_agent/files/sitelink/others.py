@@ -9,7 +9,7 @@ import glob
 import os
 import re
 
-from . import config, gateway, wg
+from . import config, front, gateway, wg
 
 CRONTABS = ("/etc/crontab", "/etc/cron.d/*", "/var/spool/cron/crontabs/*", "/var/spool/cron/*")
 
@@ -37,7 +37,16 @@ def _in_kernel(kernel, cfg):
                 "tr069_table (wg-quick takes a FwMark's number as a table unless its file says Table = off)"
                 % (cfg.table, gateway.describe_rule(rule))
             )
-    for rule in kernel.rules():
+    for route in kernel.routes6(cfg.table):
+        found.append(
+            "IPv6's table %d holds a route that is not sitelink's: %s; remove it with ip -6 route del, or set another tr069_table "
+            "(wg-quick takes a FwMark's number as a table unless its file says Table = off)"
+            % (cfg.table, gateway.describe_route(route))
+        )
+    rules, in_front = kernel.rules(), []
+    if view.missing_routes or view.missing_rules:  # else they are among the faults
+        in_front = gateway.in_front(kernel, cfg, view.wanted, rules, None if link is None else link.index, proven=False)
+    for rule in rules:
         if rule.table == cfg.table or rule.protocol in gateway.OWN:
             continue  # another underlay NIC's, or one of the three that every host has
         text = gateway.describe_rule(rule)
@@ -51,13 +60,15 @@ def _in_kernel(kernel, cfg):
                 "another rule uses the mark 0x%x: %s; remove it with ip rule del, or set another tr069_fwmark"
                 % (cfg.fwmark, text)
             )
+        else:
+            found += [text for way, text in in_front if way.rule == rule]
     return found
 
 
 def _catches(rule, cfg):
     """Whether a rule is about our mark itself, or about some of its bits and comes before ours."""
     exact = (rule.mark, rule.mask) == (cfg.fwmark, 0xFFFFFFFF)
-    return exact or (rule.priority < cfg.priority and cfg.fwmark & rule.mask == rule.mark)
+    return exact or (rule.priority < cfg.priority and not front.inverted(rule) and cfg.fwmark & rule.mask == rule.mark)
 
 
 def _gateways(cfg):

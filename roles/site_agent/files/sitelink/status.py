@@ -218,7 +218,7 @@ def _peer(kernel, cfg, plan, device, known, running, latency, loss):
         nic = gateway.link_name(route.oif) if route is not None and route.oif else None
     if plan.external:  # it may be anywhere, and asleep
         reason = reason if alive else ""
-    elif alive and nic != cfg.underlay_interface:
+    elif nic != cfg.underlay_interface and (alive or nic is not None):  # without a way it is the gateway that says why
         reason = "packets to it would leave by %s instead of %s; see the gateway" % (
             nic or "no NIC at all", cfg.underlay_interface
         )  # fmt: skip

@@ -93,6 +93,10 @@ TEXT = {
             "The address of {nic} does not belong to the TR-069 network: its port of the ONT leads to another network.",
             _ONT + " If you are sure that it is the TR-069 network, add its prefix to tr069_networks.",
         ),
+        "lease_wide": (
+            "The prefix of the address of {nic} reaches outside the TR-069 network: it would take packets to others along.",
+            _ONT + " If all of that prefix is the TR-069 network, add it to tr069_networks. Otherwise the carrier gives a wrong mask.",
+        ),
         "lease_two": (
             "{nic} has more than one address of the TR-069 network.",
             "Keep the one that DHCP gave, and take the others away: ip -4 address show {nic}, ip address del ... dev {nic}.",

@@ -92,6 +92,10 @@ TEXT = {
             "{nic} 的地址不属于 TR069 内网：它所插的光猫网口通向别的网络。",
             _ONT + "如果确定这就是 TR069 内网，把它的网段加进 tr069_networks。",
         ),
+        "lease_wide": (
+            "{nic} 地址的网段超出了 TR069 内网：去往别处的包也会被它带走。",
+            _ONT + "如果整个网段都是 TR069 内网，把它加进 tr069_networks；否则就是运营商给的掩码不对。",
+        ),
         "lease_two": (
             "{nic} 有不止一个 TR069 内网的地址。",
             "保留 DHCP 给的那个，删去其余的：ip -4 address show {nic}，ip address del ... dev {nic}。",
