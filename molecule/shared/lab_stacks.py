@@ -80,6 +80,8 @@ class Site:
         """The lab's, with all that is written below /etc and what the kernel routes by."""
         found = sites.snapshot(self.lab)
         found["rules"] = podman.in_container(self.name, "ip", "rule").stdout.splitlines()
+        routes = podman.in_container(self.name, "ip", "-4", "route", "show", "table", "local", "dev", "eth1", "type", "broadcast").stdout
+        found["broadcasts"] = sorted(route.split()[1] for route in routes.splitlines())
         sums = self.run("find /etc -type f -exec sha256sum {} +").splitlines()
         found["etc"] = {path: digest for digest, path in (line.split(None, 1) for line in sums) if not OWN.search(path)}
         return found
