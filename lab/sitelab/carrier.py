@@ -12,7 +12,8 @@ from .podman import LIMIT, LabError, Nic
 from .topology import GENERATIONS, Site, sites
 
 NAME = "carrier"
-BROADCAST = "203.0.113.28"  # what the server calls so; some clients cannot refuse it, and no site of the lab needs that address
+# What the server calls so. Some clients cannot refuse it, and no site of the lab needs that address.
+BROADCAST = "203.0.113.28"
 LEASE = "2m"  # dnsmasq's shortest
 FLAP = 1.0  # seconds without carrier; networkd asks at once then, unless it takes the MTU from DHCP (5 s)
 
