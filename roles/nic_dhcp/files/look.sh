@@ -354,9 +354,12 @@ clients() {
     case $line in
       *"sitelink-$1."* | *nm-dhcp-* | */NetworkManager/*) continue ;;
       dhcpcd:* | *dhcpcd*)
-        # ours
+        # Ours, unless it has the file of one that was not told its family, as ours is.
         if [ -e "$root/etc/sitelink/dhcpcd-$1.conf" ]; then
-          for file in "$root/run/dhcpcd/$1-4.pid" "$root/run/dhcpcd-$1-4.pid"; do [ ! -e "$file" ] || continue 2; done
+          theirs=
+          for file in "$root/run/dhcpcd/$1.pid" "$root/run/dhcpcd-$1.pid"; do [ ! -e "$file" ] || theirs=yes; done
+          for file in "$root/run/dhcpcd/$1-4.pid" "$root/run/dhcpcd-$1-4.pid"; do [ ! -e "$file" ] || theirs=; done
+          [ -n "$theirs" ] || continue
         fi ;;
     esac
     ! managers "$process" || continue
