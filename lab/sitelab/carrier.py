@@ -12,6 +12,8 @@ from .podman import LIMIT, LabError, Nic
 from .topology import GENERATIONS, Site, sites
 
 NAME = "carrier"
+# What the server calls so. Some clients cannot refuse it, and no site of the lab needs that address.
+BROADCAST = "203.0.113.28"
 LEASE = "2m"  # dnsmasq's shortest
 FLAP = 1.0  # seconds without carrier; networkd asks at once then, unless it takes the MTU from DHCP (5 s)
 
@@ -46,9 +48,11 @@ dhcp-option-force=6,{gateway}
 dhcp-option-force=12,evilhost
 dhcp-option-force=15,carrier.example
 dhcp-option-force=26,1400
+dhcp-option-force=28,{BROADCAST}
 dhcp-option-force=33,203.0.113.7,{gateway}
 dhcp-option-force=42,{network[9]}
 dhcp-option-force=119,evil.example
+dhcp-option-force=120,{gateway}
 dhcp-option-force=121,0.0.0.0/0,{gateway},192.168.0.0/16,{gateway}
 dhcp-option-force=249,0.0.0.0/0,{gateway}
 enable-ra

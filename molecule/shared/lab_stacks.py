@@ -45,7 +45,9 @@ STACKS = {
 # What cannot be made here, and why; tests skip it by that reason.
 MISSING = {}
 if not (ROOT / ".cache" / "network-scripts").is_dir():
-    MISSING["network-scripts"] = "network-scripts: no .cache/network-scripts (lab/image/scripts.sh says what has to be there)"
+    MISSING["network-scripts"] = (
+        "network-scripts: no .cache/network-scripts (lab/image/scripts.sh says what has to be there)"
+    )
 
 
 def wanted(names):
@@ -80,6 +82,10 @@ class Site:
         """The lab's, with all that is written below /etc and what the kernel routes by."""
         found = sites.snapshot(self.lab)
         found["rules"] = podman.in_container(self.name, "ip", "rule").stdout.splitlines()
+        routes = podman.in_container(
+            self.name, "ip", "-4", "route", "show", "table", "local", "dev", "eth1", "type", "broadcast"
+        ).stdout
+        found["broadcasts"] = sorted(route.split()[1] for route in routes.splitlines())
         sums = self.run("find /etc -type f -exec sha256sum {} +").splitlines()
         found["etc"] = {path: digest for digest, path in (line.split(None, 1) for line in sums) if not OWN.search(path)}
         return found

@@ -131,6 +131,8 @@ def happen(world, event):
 
 # systemd-networkd before 249 gives the prefix route of a lease no metric, whatever its file says; docs/*/nic.md say so.
 NO_METRIC = {"bullseye-netplan"}
+# systemd-networkd 257 takes the server's word for the broadcast address, and has none against it: tr069_gateway's daemon has.
+BY_THE_SERVER = {"trixie-netplan"}
 PACKAGES = {
     "netplan": ["netplan.io", "systemd"],
     "networkd": ["systemd"],
@@ -184,6 +186,9 @@ def test_an_address_and_nothing_else(world, site, event):
     routes = [route for route in found["routes4"] if " dev eth1 " in f"{route} "]
     assert [ipaddress.ip_network(route.split()[0]) for route in routes] == [network]
     assert not [route for route in routes if " via " in route]
+    if site.stack not in BY_THE_SERVER:
+        # The first address of a prefix is one to kernels before 5.14.
+        assert {*found["broadcasts"]} - {str(network[0])} == {str(network[-1])}
     # Behind a route of eth0, should the ONT lease an address of the site's own LAN.
     assert [re.findall(r" metric (\d+)", route) for route in routes] == [[] if site.stack in NO_METRIC else ["4096"]]
     others = [route for route in before["routes4"] if event != "bare" or not route.startswith("default")]

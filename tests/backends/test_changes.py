@@ -11,7 +11,7 @@ from sitelab import carrier, podman
 
 from conftest import chosen
 from lab_stacks import changed, result
-from lab_tests import recap
+from lab_tests import lab, recap
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -87,6 +87,67 @@ def test_a_run_after_that_finds_the_site_again(world, site):
 
 
 # Another backend on the same system, and what it leaves behind of the first.
+# By what NetworkManager has to have eth1 up, beside a profile that a desktop saved for any NIC.
+BY_OURS = chosen(
+    {
+        "networkmanager": "/etc/NetworkManager/system-connections/sitelink-eth1.nmconnection",
+        "networkmanager-ifcfg": "/etc/sysconfig/network-scripts/ifcfg-eth1",
+    }
+)
+SAVED = "/etc/NetworkManager/system-connections/Wired connection 1.nmconnection"
+SAVE = f"""
+umask 077
+cat > '{SAVED}' <<'END'
+[connection]
+id=Wired connection 1
+uuid=7f5bd2f4-7a0c-4d5c-9d0e-2f6a3b8f0a02
+type=ethernet
+autoconnect-priority=-999
+
+[ipv4]
+method=auto
+END
+nmcli connection reload
+"""
+AFTER = ["reload", "cable", "reboot"]
+
+
+def beside_a_saved_profile(world):
+    """{event: {stack: the active connections with their files, or what went wrong}}"""
+    ours = [world.sites[stack] for stack in BY_OURS]
+    members = [site.lab for site in ours]
+
+    def look(site):
+        if site.stack not in BY_OURS:
+            return ""
+        site.lease()
+        assert "Wired connection 1" in site.run("nmcli -t -f NAME connection show").splitlines()
+        return site.run("nmcli -t -f DEVICE,FILENAME connection show --active").splitlines()
+
+    found = {}
+    for event in AFTER:
+        if event == "reload":
+            for site in ours:
+                site.run(SAVE)
+        elif event == "cable":
+            carrier.plug(members, False)
+            time.sleep(10)  # NetworkManager takes a shorter one for none
+            carrier.plug(members, True)
+        else:
+            lab("reboot", *[site.name for site in ours], timeout=1200)
+        found[event] = world.attempt(look)
+    for site in ours:
+        site.run(f"rm '{SAVED}'; nmcli connection reload")
+    return found
+
+
+@pytest.mark.parametrize("event", AFTER)
+@pytest.mark.parametrize("stack", BY_OURS)
+def test_a_saved_profile_for_any_nic_comes_behind_ours(world, stack, event):
+    found = world.once("saved", lambda: beside_a_saved_profile(world))
+    assert f"eth1:{BY_OURS[stack]}" in result(found[event][stack])
+
+
 SWITCHES = chosen(
     {"netplan": "networkd", "ifupdown-dhclient": "ifupdown-dhcpcd", "networkmanager-ifcfg": "networkmanager"}
 )

@@ -21,7 +21,8 @@ from nic_rendered import files, plans
 pytestmark = pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("unshare"), reason="needs root and unshare")
 LIMIT = 120
 
-# All that a server can send, whether asked for or not; 42 are the time servers.
+# All that a server can send, whether asked for or not; 42 are the time servers, 120 those of SIP. The router is the prefix's broadcast
+# address, and the broadcast address is the router of eth0.
 SERVER = """\
 port=0
 no-ping
@@ -32,15 +33,17 @@ bind-interfaces
 dhcp-authoritative
 dhcp-leasefile=/run/leases
 dhcp-range=10.23.64.10,10.23.64.200,255.255.240.0,2m
-dhcp-option-force=3,10.23.64.1
+dhcp-option-force=3,10.23.79.255
 dhcp-option-force=6,10.23.64.1
 dhcp-option-force=12,evilhost
 dhcp-option-force=15,carrier.example
 dhcp-option-force=26,1400
+dhcp-option-force=28,192.168.1.1
 dhcp-option-force=33,203.0.113.7,10.23.64.1
 dhcp-option-force=42,10.23.64.9
 dhcp-option-force=44,10.23.64.8
 dhcp-option-force=119,evil.example
+dhcp-option-force=120,10.23.64.7
 dhcp-option-force=121,0.0.0.0/0,10.23.64.1,192.168.0.0/16,10.23.64.1
 """
 MAKE = """
@@ -374,6 +377,30 @@ def test_nothing_of_a_lease_reaches_the_time_daemon_and_what_another_nic_brought
     found.run(up)
     wait_for(lambda: "10.23.64." in found.run("ip -4 address show eth1").stdout)
     look()
+
+
+@pytest.mark.parametrize("backend", CLIENTS)
+def test_no_address_but_the_last_of_the_prefix_becomes_a_broadcast_address(host, backend):
+    found = host(backend)
+    assert re.search(r"sent size: *4 option: *28 broadcast *192\.168\.1\.1", found.read("/run/dnsmasq.log"))
+    _, _, up, down = CLIENTS[backend]
+    for again in (False, True):
+        if again:
+            found.run(down)
+            wait_for(lambda: "10.23.64." not in found.run("ip -4 address show eth1").stdout)
+            found.run(up)
+        # dhcpcd sets it, and its hook takes it away.
+        wait_for(
+            lambda: broadcasts(found) == {"10.23.79.255"},
+            lambda: found.run("ip -4 route show table local dev eth1").stdout,
+        )
+        assert found.run("ip route get 192.168.1.1").stdout.startswith("192.168.1.1 dev eth0 ")
+
+
+def broadcasts(found):
+    """The first address of a prefix is one to kernels before 5.14."""
+    routes = found.run("ip -4 route show table local dev eth1 type broadcast").stdout.splitlines()
+    return {route.split()[1] for route in routes} - {"10.23.64.0"}
 
 
 def test_the_hook_leaves_red_hats_script_the_address_and_nothing_else(host):

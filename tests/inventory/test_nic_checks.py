@@ -35,7 +35,15 @@ FIRST_BY_ETH1 = "ip route add default via 10.23.64.1 dev eth1 metric 50\n" + BY_
 BY_ETH1 = "ip route add default via 10.23.64.1 dev eth1\n"
 FROM_ETH0 = "192.168.1.50 50000 192.168.1.2 22"
 FROM_ETH2 = "192.168.77.50 50000 192.168.77.2 22"
+# In by eth2 from another network, to which the way back is by eth0.
+ASYMMETRIC = "192.168.99.50 50000 192.168.77.2 22"
+# Within one network, where the kernel does not know the NIC by the address.
+LINK_LOCAL = "fe80::1%eth2 50000 fe80::2%eth2 22"
+ALSO_ETH2 = (
+    BY_ETH0 + "ip -6 addr add 2001:db8::2/64 dev eth2 nodad\nip route add 192.168.50.0/24 via 192.168.77.1 dev eth2\n"
+)
 
+BRIDGE = "ip link add br0 type bridge; ip link set eth1 master br0\n"
 # Nothing here is a network manager: whoever passes the checks of the NIC is told that.
 ACCEPTED = "of the network managers that this role knows"
 CARRIES = "(tr069_interface) carries the default route"
@@ -52,9 +60,14 @@ def directory(tmp_path_factory):
     return made
 
 
-def check(directory, setup, came="", nic="eth1", sudo=False, environment=None, backend="auto"):
+def check(directory, setup, came="", nic="eth1", sudo=False, environment=None, backend="auto", **variables):
     """What the role says; sudo: it has taken SSH_CONNECTION away, as Debian's does."""
-    extra = {"tr069_interface": nic, "nic_dhcp_backend": backend, "ansible_python_interpreter": sys.executable}
+    extra = {
+        "tr069_interface": nic,
+        "nic_dhcp_backend": backend,
+        "ansible_python_interpreter": sys.executable,
+        **variables,
+    }
     play = [
         "ansible-playbook",
         "-i",
@@ -66,13 +79,13 @@ def check(directory, setup, came="", nic="eth1", sudo=False, environment=None, b
         str(directory / "nic_preflight.yml"),
     ]
     script = NICS + setup + ("env -u SSH_CONNECTION " if sudo else "") + '"$@"; exit\n'
-    variables = {key: value for key, value in os.environ.items() if key != "SSH_CONNECTION"}
-    variables.update(
+    of_the_shell = {key: value for key, value in os.environ.items() if key != "SSH_CONNECTION"}
+    of_the_shell.update(
         {"SSH_CONNECTION": came} if came else {}, ANSIBLE_CALLBACK_RESULT_FORMAT="json", **environment or {}
     )
     done = subprocess.run(
         ["unshare", "-n", "-m", "--propagation", "private", "sh", "-ec", script, "sh", *play],
-        text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd=ROOT, timeout=LIMIT, env=variables,
+        text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd=ROOT, timeout=LIMIT, env=of_the_shell,
     )  # fmt: skip
     assert done.returncode != 0, done.stdout
     return done.stdout
@@ -90,6 +103,12 @@ def check(directory, setup, came="", nic="eth1", sudo=False, environment=None, b
         (BY_ETH0, FROM_ETH2, "eth2", False, CARRIES),  # a LAN for management, without a default route
         (BY_ETH0, FROM_ETH2, "eth2", True, CARRIES),
         (BY_ETH0, FROM_ETH2, "eth1", True, ACCEPTED),
+        (BY_ETH0, ASYMMETRIC, "eth2", False, CARRIES),
+        (BY_ETH0, ASYMMETRIC, "eth1", False, ACCEPTED),
+        (ALSO_ETH2, "192.168.50.9 50000 192.168.1.2 22", "eth2", False, CARRIES),
+        (BY_ETH0, LINK_LOCAL, "eth2", False, CARRIES),
+        (BY_ETH0, LINK_LOCAL, "eth1", False, ACCEPTED),
+        (ALSO_ETH2, "2001:db8:9::1 50000 2001:db8::2 22", "eth2", False, CARRIES),
         (BY_ETH0, FROM_ETH0, "eth9", False, "there is no NIC eth9"),
         (
             BY_ETH0 + "ip link add br0 type bridge; ip link set eth1 master br0\n",
@@ -104,6 +123,22 @@ def test_a_nic_is_accepted_or_refused_by_what_it_carries(directory, setup, came,
     text = check(directory, setup, came, nic, sudo)
     assert words in text and (words is ACCEPTED or "shenzhen: " in text), text
     assert (words is CARRIES) == (CARRIES in text), text
+
+
+@pytest.mark.parametrize(
+    ("setup", "parent", "words"),
+    [
+        (BY_ETH0, "eth0", "eth0 (nic_dhcp_vlan_parent) carries the default route"),
+        (BY_ETH0, "eth0", "another one: set nic_dhcp_vlan_parent in host_vars/shenzhen"),
+        (BY_ETH0 + BRIDGE, "eth1", "eth1 (nic_dhcp_vlan_parent) is a port of br0"),
+        (BY_ETH0 + BRIDGE, "eth1", "or set nic_dhcp_vlan_parent in host_vars/shenzhen"),
+        (BY_ETH0, "eth9", "there is no NIC eth9 (nic_dhcp_vlan_parent)"),
+        (BY_ETH0, "eth1", ACCEPTED),
+    ],
+)
+def test_the_nic_below_a_vlan_is_named_by_its_own_variable(directory, setup, parent, words):
+    text = check(directory, setup, FROM_ETH0, "vlan46", nic_dhcp_vlan_parent=parent, nic_dhcp_vlan_id=46)
+    assert words in " ".join(text.split()) and "(tr069_interface)" not in text, text
 
 
 def test_a_nic_that_was_plugged_in_since_the_facts_were_cached_is_there(directory, tmp_path):

@@ -3,11 +3,14 @@
 # look.sh NIC [PARENT]: prints what manages this site's network, one "key<TAB>value..." a line. Changes nothing.
 #   nic NAME                  a NIC of the site
 #   port NIC MASTER, vlan NIC one of ours is part of a bridge or bond, or is a VLAN already
-#   default NIC, came NIC     what carries the default route, another one than ours where several do; and what Ansible came in by
+#   default NIC, came NIC     what carries the default route, another one than ours where several do; and what Ansible came in by, there
+#                             and back
 #   present BACKEND           could configure the NIC; auto BACKEND: configures the site's other NIC now
 #   elsewhere FILE HOW        says something of the NIC and is not ours; HOW is alone (of nothing else) or shared
 #   also WHO NIC WHAT         is running, and would configure the NIC beside ours, or keeps it from the backend: networkd FILE,
-#                             networkmanager STATE, unmanaged FILE, dhcpcd FILE, connman FILE, wicked FILE
+#                             networkmanager STATE, unmanaged FILE, dhcpcd FILE, connman FILE, wicked FILE, unit NAME; a DHCP client for it
+#                             alone, as client PROCESS, which ifupdown started: ifupdown PROCESS, or network-scripts: scripts PROCESS;
+#                             and boot NAME: what starts network-scripts, and is not enabled
 LC_ALL=C
 export LC_ALL
 root= # of tests
@@ -34,15 +37,26 @@ done
 [ -z "$first" ] || say default "$first"
 # sudo takes SSH_CONNECTION out of the environment, but not out of that of its parents.
 process=$$
-from=
-while [ "$process" -gt 1 ] && [ -z "$from" ]; do
-  from=$(tr '\0' '\n' < "/proc/$process/environ" 2>/dev/null | sed -n 's/^SSH_CONNECTION=\([^ ]*\) .*/\1/p')
+connection=
+while [ "$process" -gt 1 ] && [ -z "$connection" ]; do
+  connection=$(tr '\0' '\n' < "/proc/$process/environ" 2>/dev/null | sed -n 's/^SSH_CONNECTION=//p')
   process=$(sed -n 's/^PPid:[^0-9]*//p' "/proc/$process/status")
 done
 came=
-if [ -n "$from" ]; then
-  came=$(ip -o route get "$from" 2>/dev/null | sed -n 's/.* dev \([^ ]*\).*/\1/p')
-  say came "$came"
+if [ -n "$connection" ]; then
+  client=${connection%% *}
+  server=${connection#* * }
+  server=${server%% *}
+  # Of IPv6 within one network the NIC stands behind the address. Else it is the one that holds what was connected to; and the way back may
+  # be by another one.
+  for each in $(printf '%s\n' "$server" "$client" | sed -n 's/.*%//p') \
+    $(ip -o address show to "${server%%\%*}" 2>/dev/null | awk '{ print $2 }') \
+    $(case $client in
+      *%*) ;;
+      *) ip -o route get "$client" from "$server" 2>/dev/null || ip -o route get "$client" 2>/dev/null ;;
+    esac | sed -n 's/.* dev \([^ ]*\).*/\1/p'); do
+    case " $came " in *" $each "*) ;; *) came="$came $each"; say came "$each" ;; esac
+  done
 fi
 
 # A function for awk: whether a pattern of names, as of a shell, is one of the NIC.
@@ -126,7 +140,8 @@ add() { present="$present $1"; say present "$1"; }
 [ -n "$networkd" ] && has netplan && add netplan
 [ -n "$networkd" ] && add networkd
 [ -n "$manager" ] && add networkmanager
-for plugin in "$root"/usr/lib*/NetworkManager/*/libnm-settings-plugin-ifcfg-rh.so \
+for plugin in "$root"/usr/lib*/NetworkManager/libnm-settings-plugin-ifcfg-rh.so \
+  "$root"/usr/lib*/NetworkManager/*/libnm-settings-plugin-ifcfg-rh.so \
   "$root"/usr/lib/*/NetworkManager/*/libnm-settings-plugin-ifcfg-rh.so; do
   [ -n "$manager" ] && [ -e "$plugin" ] && { add networkmanager-ifcfg; break; }
 done
@@ -136,12 +151,22 @@ if has ifquery && reads_ours "$1"; then
   has dhcpcd && add ifupdown-dhcpcd
 fi
 [ -x "$scripts/ifup-eth" ] && has dhclient && add network-scripts
+# What starts them at boot, which EL 8 installs without enabling it. Of a script of SysV systemd may say nothing.
+boots() {
+  systemctl --quiet is-enabled network.service 2>/dev/null && return
+  for file in "$root"/etc/rc[35].d/S??network "$root"/etc/rc.d/rc[35].d/S??network; do
+    [ ! -e "$file" ] || return 0
+  done
+  return 1
+}
 
 # ---- what configures the NIC that the site is reached by
 networkd_says() { sed -n "s/^$2=//p" "$root/run/systemd/netif/links/$(cat "$root/sys/class/net/$1/ifindex" 2>/dev/null)" 2>/dev/null; }
 auto() {
   for nic in $came $first; do
-    file=$(networkd_says "$nic" NETWORK_FILE)
+    # Its files stay behind when it is stopped.
+    file=
+    [ -z "$networkd" ] || file=$(networkd_says "$nic" NETWORK_FILE)
     case $file in
       */10-netplan-*) echo netplan; return ;;
       ?*) echo networkd; return ;;
@@ -154,7 +179,7 @@ auto() {
       return
     fi
     if has ifquery && ifquery --state "$nic" >/dev/null 2>&1; then
-      case $present in *ifupdown-dhclient*) echo ifupdown-dhclient ;; *) echo ifupdown-dhcpcd ;; esac
+      if has dhclient; then echo ifupdown-dhclient; else echo ifupdown-dhcpcd; fi
       return
     fi
     [ -x "$scripts/ifup-eth" ] && [ -e "$scripts/ifcfg-$nic" ] && { echo network-scripts; return; }
@@ -281,7 +306,78 @@ held() {
       exit !(found && !excepted)
     }'
 }
+# Is it, by what it was called with (stdin), a client for this NIC alone, and for IPv4? dhcpcd writes "dhcpcd: eth1 [ip4]" there.
+asks_for() {
+  tr '\0' '\n' | awk -v nic="$1" '
+    NR == 1 && /^dhcpcd: / { split($0, part, " "); named = part[2] == nic && /\[ip4\]/; exit }
+    NR == 1 { box = /(^|\/)busybox$/ }
+    NR == 2 && box && $0 != "udhcpc" { exit }
+    NR > 1 && ($0 == nic || $0 == "-i" nic || $0 == "--interface=" nic) { named = 1 }
+    $0 == "-4" { four = 1 }
+    $0 == "-6" { six = 1 }
+    END { exit !(named && (four || !six)) }'
+}
+# Did NetworkManager start this process?
+managers() {
+  above=$1
+  while [ "${above:-0}" -gt 1 ]; do
+    { read -r name < "$root/proc/$above/comm"; } 2>/dev/null || return 1
+    [ "$name" != NetworkManager ] || return 0
+    above=$(sed -n 's/^PPid:[^0-9]*//p' "$root/proc/$above/status" 2>/dev/null)
+  done
+  return 1
+}
+# Does a file of ifupdown that is not ours say something of the NIC?
+in_a_stanza() {
+  [ -n "$(printf '%s\n' "$interfaces" | sed -n 's/^file //p' | while read -r file; do
+    ours "$file" || stanzas "$file" "$1" ''
+  done)" ]
+}
+# A DHCP client of somebody else for the NIC alone.
+clients() {
+  for name in dhcpcd dhclient udhcpc; do
+    unit=$name@$1.service
+    if runs "$unit" || systemctl --quiet is-enabled "$unit" 2>/dev/null; then
+      also unit "$1" "$unit"
+      return
+    fi
+  done
+  here=$(readlink "$root/proc/self/ns/net")
+  for directory in "$root"/proc/[0-9]*; do
+    { read -r name < "$directory/comm"; } 2>/dev/null || continue
+    case $name in dhcpcd | dhcpcd5 | dhclient | dhclient3 | udhcpc | busybox) ;; *) continue ;; esac
+    process=${directory##*/}
+    # Containers have a NIC of the same name.
+    [ "$(readlink "$directory/ns/net")" = "$here" ] || continue
+    { asks_for "$1" < "$directory/cmdline"; } 2>/dev/null || continue
+    line=$(tr -c '[:print:]' ' ' < "$directory/cmdline" | sed 's/  *\.* *$//; s/  */ /g' | cut -c 1-160)
+    case $line in
+      *"sitelink-$1."* | *nm-dhcp-* | */NetworkManager/*) continue ;;
+      dhcpcd:* | *dhcpcd*)
+        # Ours, unless it has the file of one that was not told its family, as ours is.
+        if [ -e "$root/etc/sitelink/dhcpcd-$1.conf" ]; then
+          theirs=
+          for file in "$root/run/dhcpcd/$1.pid" "$root/run/dhcpcd-$1.pid"; do [ ! -e "$file" ] || theirs=yes; done
+          for file in "$root/run/dhcpcd/$1-4.pid" "$root/run/dhcpcd-$1-4.pid"; do [ ! -e "$file" ] || theirs=; done
+          [ -n "$theirs" ] || continue
+        fi ;;
+    esac
+    ! managers "$process" || continue
+    kind=client
+    case $line in
+      */dhclient-"$1".pid*)
+        if [ -x "$scripts/ifup-eth" ]; then
+          # The first lines of ours say whose it is.
+          grep -qs '^NM_CONTROLLED=no' "$scripts/ifcfg-$1" && ours "$scripts/ifcfg-$1" && continue
+          kind=scripts
+        fi ;;
+      *) ! in_a_stanza "$1" || kind=ifupdown ;;
+    esac
+    also "$kind" "$1" "$process $line"
+  done
+}
 for nic in "$@"; do
+  clients "$nic"
   mac=$(cat "$root/sys/class/net/$nic/address" 2>/dev/null)
   file=$(networkd_says "$nic" NETWORK_FILE)
   case $(networkd_says "$nic" ADMIN_STATE):$file in
@@ -316,6 +412,7 @@ for nic in "$@"; do
   fi
   [ ! -e "$root/etc/sysconfig/network/ifcfg-$nic" ] || ! runs wickedd || also wicked "$nic" "/etc/sysconfig/network/ifcfg-$nic"
 done
+[ ! -x "$scripts/ifup-eth" ] || boots || also boot "$1" network.service
 # The files that all NICs share there.
 for file in "$root"/etc/dhcp/dhclient-enter-hooks "$root"/etc/dhcp/dhclient-exit-hooks; do
   [ -x "$scripts/ifup-eth" ] && [ -e "$file" ] && found "$file" shared

@@ -74,7 +74,7 @@ def test_the_carrier_forces_every_harmful_option():
     forced = {
         int(line.split("=")[1].split(",")[0]) for line in text.splitlines() if line.startswith("dhcp-option-force=")
     }
-    assert forced == {3, 6, 12, 15, 26, 33, 42, 119, 121, 249}
+    assert forced == {3, 6, 12, 15, 26, 28, 33, 42, 119, 120, 121, 249}
     assert "dhcp-range=10.24.96.10,10.24.96.200,255.255.240.0,2m" in text
     assert "ra-param=ont-a,mtu:1380,10,1800" in text
 

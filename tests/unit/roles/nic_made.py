@@ -21,7 +21,9 @@ from nic_shipped import (
     on,
 )
 
-# A site, the role's variables, and what the role says; an empty text where it goes on.
+# A site, the role's variables, and what the role says; an empty text where it goes on. `backend`: what has to be chosen.
+# ifupdown has eth0 up.
+UP = {"ifup": "exit 1\n", "ifquery": "[ $2 = eth0 ]\n", "dhclient": "exit 1\n"}
 BY_MANAGER = {"nic_dhcp_backend": "networkmanager"}
 MADE = {
     "ifupdown, with NetworkManager that has eth1": (
@@ -313,6 +315,26 @@ MADE = {
         {**NETWORKD, "networkd": {**NETWORKD["networkd"], "eth1": "/etc/systemd/network/10-all.network"}},
         {},
         "",
+    ),
+    "networkd that was stopped": (
+        {**MANAGER, "networkd": {"eth0": "/run/systemd/network/10-netplan-eth0.network"}, "programs": ("netplan",)},
+        {"backend": "networkmanager"},
+        "",
+    ),
+    "netplan's files, and no netplan": (
+        {**NETWORKD, "networkd": ONE},
+        {},
+        "nic_dhcp_backend is auto, which is netplan by what configures the NIC that Ansible uses now, but this site has networkd of",
+    ),
+    "ifupdown that would not read ours, by itself": (
+        on(
+            DHCLIENT,
+            {"/etc/network/interfaces": LO + "auto eth0\niface eth0 inet dhcp\n"},
+            states=OURS_TO_LEAVE,
+            programs=UP,
+        ),
+        {},
+        "which is ifupdown-dhclient by what configures the NIC that Ansible uses now, but this site has networkmanager of",
     ),
     # others
     "dhcpcd for all": (

@@ -27,10 +27,20 @@ esac
 
 
 class Site:
-    """running: units, as `systemctl` names them. programs: {name: what it does as a shell script}."""
+    """running: units, as `systemctl` names them. programs: {name: what it does as a shell script}. processes: of each the words that it
+    was called with; the next one is its child where it says so ("> ..."), and one of a container ("@ ...") has a network of its own."""
 
     def __init__(
-        self, directory, files=None, running="", programs=(), states=None, profiles="", config="", networkd=None
+        self,
+        directory,
+        files=None,
+        running="",
+        programs=(),
+        states=None,
+        profiles="",
+        config="",
+        networkd=None,
+        processes=(),
     ):
         self.root, self.bin = directory / "root", directory / "bin"
         self.bin.mkdir(parents=True)
@@ -41,10 +51,14 @@ class Site:
                 self.write(f"/run/systemd/netif/links/{number}", f"OPER_STATE=routable\nNETWORK_FILE={networkd[nic]}\n")
         for path, text in (files or {}).items():
             self.write(path, text)
+        self.write("/proc/self/ns/net", "->net:[1]")
+        for number, words in enumerate(processes, 100):
+            mark, words = (words[0], words[2:]) if words[1] == " " else ("", words)
+            self.process(number, words, number - 1 if mark == ">" else 1, 2 if mark == "@" else 1)
         self.program("ip", IP)
         self.program("systemctl", SYSTEMCTL.format(running=running))
         for name in programs:
-            self.program(name, "exit 1\n")
+            self.program(name, programs[name] if isinstance(programs, dict) else "exit 1\n")
         if states is not None:
             said = "".join(f"{nic}:{state}\\n" for nic, state in states.items())
             self.program("nmcli", NMCLI.format(states=said, files=profiles))
@@ -58,6 +72,15 @@ class Site:
             place.symlink_to(text[2:])
         else:
             place.write_text(text)
+
+    def process(self, number, words, parent, network):
+        name = words.split()[0].rpartition("/")[2].rstrip(":")
+        self.write(f"/proc/{number}/comm", f"{name}\n")
+        self.write(f"/proc/{number}/status", f"Name:\t{name}\nPPid:\t{parent}\n")
+        # What dhcpcd writes there it writes as one.
+        said = words + "\0\0\0.\0\0" if ": " in words else words.replace(" ", "\0") + "\0"
+        self.write(f"/proc/{number}/cmdline", said)
+        self.write(f"/proc/{number}/ns/net", f"->net:[{network}]")
 
     def program(self, name, text):
         (self.bin / name).write_text(f"#!/bin/sh\n{text}")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The hook that dhclient-script reads when it is done, against a kernel: eth1 never takes over the LAN of eth0."""
+"""The hooks that dhclient-script reads, against a kernel: eth1 never takes over the LAN of eth0, nor any address of anywhere."""
 
 import os
 import pathlib
@@ -30,10 +30,10 @@ def run():
     if os.geteuid() != 0 or not shutil.which("unshare"):
         pytest.skip("needs root and unshare")
     variables = yaml.safe_load((ROLE / "vars" / "main.yml").read_text())
-    text = (ROLE / "templates" / "dhclient-exit-hook.j2").read_text()
-    hook = jinja2.Template(text).render(nic_dhcp_interface="eth1", __nic_dhcp_metric=variables["__nic_dhcp_metric"])
 
-    def run(script, interface="eth1"):
+    def run(script, interface="eth1", template="dhclient-exit-hook.j2"):
+        text = (ROLE / "templates" / template).read_text()
+        hook = jinja2.Template(text).render(nic_dhcp_interface="eth1", __nic_dhcp_metric=variables["__nic_dhcp_metric"])
         text = f"{SITE}hook() {{ interface={interface}; reason=$1\n{hook}\n}}\n{script}"
         done = subprocess.run(["unshare", "--net", "sh", "-c", text], text=True, capture_output=True)
         assert done.returncode == 0 and not done.stderr, done.stderr
@@ -72,3 +72,45 @@ def test_a_renewal_keeps_it_and_a_new_lease_leaves_nothing_of_the_old(run, chang
 
 def test_another_nic_is_none_of_its_business(run):
     assert not [line for line in run(f"hook BOUND; {ROUTES}", interface="eth0") if "4096" in line]
+
+
+# How Debian's script and Red Hat's give the NIC its address; as option 28 a server may send any.
+DEBIAN = 'ip -4 address replace "$new_ip_address/$prefix" ${new_broadcast_address:+broadcast "$new_broadcast_address"} dev eth1'
+RED_HAT = "ip -4 address replace $new_ip_address/$prefix broadcast $new_broadcast_address dev eth1"
+LEASES = {"10.23.64.5/20": {"10.23.79.255"}, "10.23.64.4/31": set(), "10.23.64.5/31": set(), "10.23.64.5/32": set()}
+
+
+@pytest.mark.parametrize("script", [DEBIAN, RED_HAT], ids=["Debian", "Red Hat"])
+@pytest.mark.parametrize("lease", LEASES)
+@pytest.mark.parametrize("sent", ["192.168.1.1", "10.23.64.1", "10.23.64.4", "255.255.255.255"])
+def test_only_the_broadcast_address_of_the_prefix_is_one(run, script, lease, sent):
+    address, _, prefix = lease.partition("/")
+    said = {"ip_address": address, "subnet_mask": "255.255.240.0", "broadcast_address": sent}
+    given = "; ".join(f"export {when}_{name}={value}" for when in ("new", "old", "cur") for name, value in said.items())
+    renewal = f"{given}; hook BOUND; {script}"
+    found = run(
+        f"prefix={prefix}; ip -4 address flush dev eth1; {renewal}; {renewal}; env | grep -c broadcast_address={sent} || :;"
+        "ip -4 route show table local dev eth1 type broadcast",
+        template="dhclient-enter-hook.j2",
+    )
+    assert found[0] == "0"
+    assert broadcasts(found[1:]) == LEASES[lease]
+
+
+def broadcasts(routes):
+    """The first address of a prefix is one to kernels before 5.14."""
+    return {line.split()[1] for line in routes} - {"10.23.64.0"}
+
+
+@pytest.mark.parametrize("lease", LEASES)
+@pytest.mark.parametrize("sent", ["192.168.1.1", "10.23.64.1", "10.23.64.4", "10.23.79.255"])
+def test_what_dhcpcd_takes_for_a_broadcast_address_is_taken_back(run, lease, sent):
+    address, _, prefix = lease.partition("/")
+    found = run(
+        f"ip -4 address add {lease} broadcast {sent} dev eth1; ip -4 address add 10.9.0.1/24 broadcast 10.9.0.9 dev eth0;"
+        f"new_ip_address={address}; new_subnet_cidr={prefix}; (hook BOUND); (hook RENEW); (unset new_ip_address; hook EXPIRE);"
+        "ip -4 route show table local type broadcast | grep -v -e ' src 192' -e ' src 127'",
+        template="dhcpcd-hook.j2",
+    )
+    assert broadcasts(line for line in found if " dev eth1 " in line) == LEASES[lease]
+    assert "10.9.0.9" in " ".join(found)  # another NIC is none of its business

@@ -8,10 +8,12 @@ import sys
 
 import pytest
 import yaml
+from nic_clients import CLIENTS
 from nic_made import MADE
 from nic_shipped import SHIPPED
 from nic_sites import Site
 
+ALL_MADE = {**MADE, **CLIENTS}
 ROLE = pathlib.Path(__file__).resolve().parents[3] / "roles" / "nic_dhcp"
 ABOUT_MANAGERS = (
     "Refuse a site without a known backend",
@@ -46,7 +48,7 @@ def decided(tmp_path_factory):
     """{name: (the backend, what the role says)}, by the role's own words, in one run for all."""
     directory = tmp_path_factory.mktemp("sites")
     cases, backends = [], []
-    for number, (name, (site, *more)) in enumerate([*SHIPPED.items(), *MADE.items()]):
+    for number, (name, (site, *more)) in enumerate([*SHIPPED.items(), *ALL_MADE.items()]):
         lines = Site(directory / str(number), **site).look()
         backends.append("".join(line[1] for line in lines if line[0] == "auto"))
         seen = {"nic_dhcp eth1": "".join("\t".join(line) + "\n" for line in lines)}
@@ -74,7 +76,8 @@ def test_a_site_as_its_distribution_ships_it_is_served_without_a_word(decided, n
     assert decided[name] == (SHIPPED[name][1], "")
 
 
-@pytest.mark.parametrize("name", MADE)
+@pytest.mark.parametrize("name", ALL_MADE)
 def test_what_configures_the_nic_is_named_before_any_change(decided, name):
-    words, said = MADE[name][2], " ".join(decided[name][1].split())
-    assert (words in said and said.startswith("shenzhen: ")) if words else said == ""
+    words, said = ALL_MADE[name][2], " ".join(decided[name][1].split())
+    assert decided[name][0] == ALL_MADE[name][1].get("backend", decided[name][0])
+    assert (words in said and said.startswith("shenzhen: ")) if words else said == "", said

@@ -49,6 +49,39 @@ def test_what_cannot_be_taken_out_of_netplan_is_told(text):
         cut.without("/etc/netplan/a.yaml", text, "eth1")
 
 
+ETH2 = "    eth2:\n      dhcp4: true\n"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        NETPLAN % ("    eth1: &a\n      dhcp4: true\n    eth2: *a\n"),
+        NETPLAN % ("    eth1: &a {dhcp4: true}\n    eth2: {<<: *a, optional: true}\n"),
+        NETPLAN % ("    eth1:\n      <<: &a {dhcp4: true}\n    eth2:\n      <<: *a\n"),
+        NETPLAN % ("    eth1:\n      dhcp4-overrides: &over\n        use-dns: false\n    eth2:\n      dhcp4-overrides: *over\n"),
+        NETPLAN % ("    eth1:\n      nameservers: {addresses: &dns [1.1.1.1]}\n    eth2:\n      nameservers: {addresses: *dns}\n"),
+        NETPLAN.replace("ethernets:", "ethernets: &all") % (ETH1 + "  modems: *all\n"),
+    ],
+)  # fmt: skip
+def test_what_others_refer_to_is_not_taken_out(text):
+    with pytest.raises(cut.CutError, match="in another place"):
+        cut.without("/etc/netplan/a.yaml", text, "eth1")
+
+
+@pytest.mark.parametrize(
+    "rest",
+    [
+        ETH2,
+        ETH2.replace("eth2:", "eth2: &b") + "    eth3: *b\n",
+        '    all:\n      match: {name: "*a"}\n',
+        "    all:\n      match:\n        name: en*a\n",
+    ],
+)
+def test_references_of_others_among_themselves_are_no_matter(rest):
+    eth1 = "    eth1: &a\n      dhcp4: true\n" if "*b" in rest or "name" in rest else "    eth1: *x\n"
+    assert cut.without("/etc/netplan/a.yaml", NETPLAN % (eth1 + rest), "eth1") == NETPLAN % rest
+
+
 @pytest.mark.parametrize(
     ("names", "stanza"),
     [

@@ -37,6 +37,7 @@ def _netplan(text, nic):
             break
         last = number + 1
     left = lines[:first] + lines[last:]
+    _refuse_what_others_refer_to(lines, first, last, nic)
     # Something else must be left at this depth below the same parent.
     above = next((line for line in reversed(lines[:first]) if not blank.match(line)), "")
     below = next((line for line in lines[last:] if not blank.match(line)), "")
@@ -45,6 +46,20 @@ def _netplan(text, nic):
     if re.search(r"(?m)^[^#\n]*[\s\[\"',:]%s(?![\w.-])" % re.escape(nic), "".join(left)):
         raise CutError("names %s in other places too" % nic)
     return "".join(left)
+
+
+def _refuse_what_others_refer_to(lines, first, last, nic):
+    """An anchor (&name) at the NIC, or at what it is in, whose alias (*name) stands elsewhere: YAML without it does not parse, or says
+    something else there."""
+    depth, above = _depth(lines[first]), []
+    for line in reversed(lines[:first]):
+        if line.strip() and not line.lstrip().startswith("#") and _depth(line) < depth:
+            depth = _depth(line)
+            above.append(line)
+    anchors = {name for line in lines[first:last] + above for name in re.findall(r"(?:^|[\s\[{,])&([^\s\[\]{},]+)", line)}
+    aliases = {name for line in lines[:first] + lines[last:] for name in re.findall(r"(?:^|[\s\[{,:])\*([^\s\[\]{},]+)", line)}
+    for name in sorted(anchors & aliases):
+        raise CutError("says &%s where %s stands, and *%s in another place" % (name, nic, name))
 
 
 PORTS = re.compile(r"(bridge[-_]ports|bond[-_]slaves|slaves|ovs_(ports|bonds))$")

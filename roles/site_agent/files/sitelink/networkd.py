@@ -25,6 +25,11 @@ def file_of(nic, root=""):
     return _state(nic, "NETWORK_FILE", root)
 
 
+def admin_state(nic, root=""):
+    """What networkd calls its care for the NIC, such as unmanaged; empty when it does not know it. Raises nothing."""
+    return _state(nic, "ADMIN_STATE", root)
+
+
 def _state_file(nic, root):
     """Raises OSError."""
     with open("%s/sys/class/net/%s/ifindex" % (root, nic)) as file:

@@ -14,8 +14,9 @@ import subprocess
 import tempfile
 from collections import namedtuple
 
-from . import config, cut, log, networkd, state
+from . import config, cut, log, networkd, owners, state
 
+UP = 1  # IFF_UP
 SHOWN = 600  # characters of what a failed command said
 # The timer is gone when the site is switched off, and whoever was cut off switches it off and on.
 BOOT = """\
@@ -96,8 +97,9 @@ class Nic:
         record = self._read_record()
         previous = _setup(record["applied"]) if record.get("applied") else None
         take = [path for path in take if os.path.lexists(self.root + path)]
+        aside = self._replaced(previous, target, take)
         parts = {path: self._without(path) for path in shared}
-        changes = self._changes(previous, target, record, take, parts)
+        changes = self._changes(previous, target, record, take + aside, parts)
         if not changes and not dry and target:
             state.write_json(self.record, dict(record, applied=target.raw), 0o600)  # other commands, same files
         if changes:
@@ -115,6 +117,8 @@ class Nic:
         for path in touched:
             before["files"].setdefault(path, self._copy(path))
         before["target"] = target.raw if target else None
+        if target and not record:
+            before.setdefault("down", self._down(target.nics))
         try:
             state.write_json(self.pending, before, 0o600)
             self._arm((target or previous).revert_after)
@@ -123,7 +127,7 @@ class Nic:
                 self._forget_pending()
             raise NicError("%s; nothing was changed" % error) from None
         try:
-            self._go(previous, target, record, take, parts, before.get("missing", []))
+            self._go(previous, target, dict(record, down=record.get("down", before.get("down", []))), take, aside, parts, before)
         except (NicError, OSError) as error:
             try:
                 self.revert()
@@ -163,6 +167,8 @@ class Nic:
             self._run(new.gone, tolerant=True)
         if old:
             self._run(old.up, tolerant=True)
+        elif new and not any(copy for path, copy in before["files"].items() if path not in new.files):
+            self._leave_down(before.get("down", []))
         try:
             if before["record"]:
                 state.write_json(self.record, before["record"], 0o600)
@@ -247,36 +253,54 @@ class Nic:
             found += ["put %s back" % path for path in sorted(record.get("kept", {}))]
         return found
 
-    def _go(self, previous, target, record, take, parts, missing):
+    def _go(self, previous, target, record, take, aside, parts, before):
         kept, left, made = dict(record.get("kept", {})), dict(record.get("left", {})), record.get("made", [])
         leaving = previous and (target is None or previous.backend != target.backend)
         if leaving:
             self._run(previous.down, tolerant=True)
+        kept.update((path, self._copy(path)) for path in list(take) + aside + list(parts))
+        replaced = (set(record.get("replaced", ())) | set(aside)) - set(take)
+        theirs = any(kept.values())
         if take or parts:
-            kept.update((path, self._copy(path)) for path in list(take) + list(parts))
             left.update(parts)
             self._run(target.down, tolerant=True)  # what these files had brought up
         wanted = target.files if target else {}
         for path in set(previous.files if previous else ()) | (set(kept) - set(left)):
             # Of two backends with the same path the first one's must not be read once more, by `gone`: its other files are gone.
             if path not in wanted or leaving:
-                self._restore(path, None if target else kept.get(path))
+                back = target is None or (path in replaced and path not in wanted)
+                self._restore(path, kept.get(path) if back else None)
+                if back:
+                    kept.pop(path, None)
         for path, copy in parts.items():
             self._restore(path, copy)
         for path, copy in left.items() if target is None else ():
             # Its owner may have changed it since.
             untouched = self._copy(path) in (copy, kept[path])
-            aside = os.path.join(os.path.dirname(path), ".%s.before-sitelink" % os.path.basename(path))
-            self._restore(path if untouched else aside, kept[path])
+            beside = os.path.join(os.path.dirname(path), ".%s.before-sitelink" % os.path.basename(path))
+            self._restore(path if untouched else beside, kept[path])
         if target is None:
             self._remove_empty(made)
         if leaving:
             self._run(previous.gone, tolerant=True)
+        if target is None and not theirs:
+            self._leave_down(record["down"])
         for path, (mode, text) in sorted(wanted.items()):
             self._restore(path, _as_copy(mode, text.encode("utf-8")))
         if target:
-            made = sorted({*made, *missing}, reverse=True)
-            state.write_json(self.record, {"applied": target.raw, "kept": kept, "left": left, "made": made}, 0o600)
+            made = sorted({*made, *before.get("missing", [])}, reverse=True)
+            state.write_json(
+                self.record,
+                {
+                    "applied": target.raw,
+                    "kept": kept,
+                    "left": left,
+                    "made": made,
+                    "replaced": sorted(replaced & set(kept)),
+                    "down": record["down"],
+                },
+                0o600,
+            )
             self._run(target.up)
             wrong = networkd.wrong_file(self.interface, target.network, self.root, self.wait) if target.network else None
             if wrong and self.execute(["systemctl", "is-active", "systemd-networkd.service"])[0]:
@@ -319,12 +343,40 @@ class Nic:
 
     def _without(self, path):
         """A file of others as it is without this NIC, as data. Raises NicError."""
-        copy = self._copy(path)
+        copy = self._copy(path, through=True)
         try:
             text = cut.without(path, base64.b64decode(copy["data"]).decode("utf-8"), self.interface)
         except cut.CutError as error:
             raise NicError("%s %s; take it out by hand" % (path, error)) from None
         return dict(copy, data=base64.b64encode(text.encode("utf-8")).decode("ascii"))
+
+    def _replaced(self, previous, target, take):
+        """Files of others in the places of ours that nobody named: they are put aside too."""
+        mine = set(previous.files if previous else ()) | set(take)
+        return [path for path in sorted(target.files if target else ()) if path not in mine and self._is_theirs(path, target)]
+
+    def _is_theirs(self, path, target):
+        mode, text = target.files[path]
+        copy = self._copy(path, through=True)
+        if not os.path.lexists(self.root + path) or copy == _as_copy(mode, text.encode("utf-8")):
+            return False
+        # One of ours that no record knows of, such as where /var was lost.
+        return not copy or b"sitelink.tr069" not in b"".join(base64.b64decode(copy["data"]).splitlines(True)[:3])
+
+    def _down(self, nics):
+        """Those of these NICs that are down."""
+        found = []
+        for nic in nics:
+            with contextlib.suppress(OSError, ValueError), open("%s/sys/class/net/%s/flags" % (self.root, nic)) as file:
+                if not int(file.read(), 16) & UP:
+                    found.append(nic)
+        return found
+
+    def _leave_down(self, nics):
+        """A NIC that was down before we came, and that nobody has now, would take the carrier's default route of IPv6."""
+        for nic in nics:
+            if os.path.isdir("%s/sys/class/net/%s" % (self.root, nic)) and not owners.any_of(nic, self.execute, self.root):
+                self._run([["ip", "link", "set", "dev", nic, "down"]], tolerant=True)
 
     def _missing(self, paths):
         """The directories of these files that are not there, a directory before the one that it is in."""
@@ -342,8 +394,11 @@ class Nic:
             with contextlib.suppress(OSError):
                 os.rmdir(self.root + path)
 
-    def _copy(self, path):
-        """A file as data, None when there is none."""
+    def _copy(self, path, through=False):
+        """A file as data, None when there is none. A symbolic link is where it leads to."""
+        if not through and os.path.islink(self.root + path):
+            status = os.lstat(self.root + path)
+            return {"link": os.readlink(self.root + path), "owner": status.st_uid, "group": status.st_gid}
         try:
             with open(self.root + path, "rb") as file:
                 status = os.fstat(file.fileno())
@@ -363,6 +418,15 @@ class Nic:
         directory = os.path.dirname(path)
         os.makedirs(directory, mode=0o755, exist_ok=True)
         # A name that no network manager reads, should this be the last thing that the site does.
+        if "link" in copy:
+            temporary = os.path.join(directory, ".sitelink-link~")
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(temporary)
+            os.symlink(copy["link"], temporary)
+            if os.geteuid() == 0:
+                os.lchown(temporary, copy["owner"], copy["group"])
+            os.rename(temporary, path)
+            return
         handle, temporary = tempfile.mkstemp(prefix=".sitelink-", suffix="~", dir=directory)
         try:
             with os.fdopen(handle, "wb") as file:

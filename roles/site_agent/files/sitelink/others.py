@@ -11,6 +11,13 @@ import re
 
 from . import config, front, gateway, wg
 
+# What comes last counts: /etc over what the package brings.
+TABLES = (
+    "/usr/lib/iproute2/rt_tables",
+    "/usr/share/iproute2/rt_tables",
+    "/etc/iproute2/rt_tables",
+    "/etc/iproute2/rt_tables.d/*.conf",
+)
 CRONTABS = ("/etc/crontab", "/etc/cron.d/*", "/var/spool/cron/crontabs/*", "/var/spool/cron/*")
 
 
@@ -115,7 +122,8 @@ def _files(cfg, mesh):
             continue
         mark, table = _setting(text, "FwMark"), _setting(text, "Table") or "auto"
         number = _number(mark)
-        if _number(table) == cfg.table:
+        names = _tables()
+        if _table(table, names) == cfg.table:
             found.append(
                 "%s says Table = %s, so wg-quick would put its routes into the table %d; give it another Table, or set "
                 "another tr069_table" % (path, table, cfg.table)
@@ -130,7 +138,48 @@ def _files(cfg, mesh):
                 "%s says FwMark = %s, so its packets to the underlay would leave by %s; give it another FwMark, or set "
                 "another tr069_fwmark" % (path, mark, cfg.interface)
             )
+        else:
+            found += ["%s says %s, which is about the %s of tr069_%s; give it another one, or set another tr069_%s" % (
+                path, line, word, variable, variable) for line, word, variable in _commands(text, cfg, names)]  # fmt: skip
     return found
+
+
+def _commands(text, cfg, names):
+    """(line, word, variable) of what a file of wg-quick has done when its tunnel comes up: with our table, or with our mark."""
+    for line in re.findall(r"(?im)^\s*((?:PreUp|PostUp)\s*=[^#\n]*)", text):
+        for command in re.split(r"[;&|]+", line.partition("=")[2]):
+            adds = re.search(r"\bip\b.*\b(?:route|ro|r|rule|ru)\s+(?:add|append|replace|change|prepend|a)\s(.*)", command)
+            if adds:
+                table = re.search(r"\b(?:table|lookup)\s+(\S+)", adds.group(1))
+                mark = re.search(r"(not\s+)?\b(?:from\s+all\s+)?fwmark\s+([^\s/]+)(\s|$)", adds.group(1))
+                if table and _table(table.group(1), names) == cfg.table:
+                    yield line.strip(), "table", "table"
+                elif mark and not mark.group(1) and _number(mark.group(2)) == cfg.fwmark:
+                    yield line.strip(), "mark", "fwmark"
+            else:
+                mark = re.search(r"\bwg\s+set\s+\S+\s.*\bfwmark\s+(\S+)|--set-x?mark\s+([^\s/]+)|\bmeta\s+mark\s+set\s+(\S+)", command)
+                if mark and _number(next(filter(None, mark.groups()))) == cfg.fwmark:
+                    yield line.strip(), "mark", "fwmark"
+
+
+def _tables():
+    """The names of routing tables, as `ip` reads them, with their numbers."""
+    found = {}
+    for pattern in TABLES:
+        for path in sorted(glob.glob(pattern)):
+            try:
+                with open(path, encoding="utf-8", errors="replace") as file:
+                    lines = file.read().splitlines()
+            except OSError:
+                continue
+            for words in (line.partition("#")[0].split() for line in lines):
+                if len(words) >= 2 and _number(words[0]) is not None:
+                    found[words[1]] = _number(words[0])
+    return found
+
+
+def _table(text, names):
+    return names.get(text, _number(text))
 
 
 def _article(cfg):
