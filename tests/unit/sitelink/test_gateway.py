@@ -201,6 +201,10 @@ def test_the_candidate_that_answers_is_chosen():
         for chosen, wish in expected.items():
             assert gateway.choose([one, two], chosen, states, silent) == wish, (states, silent, chosen)
     assert gateway.choose([one, two], None, {}, ()) == one
+    # The first one answers time and again: it was only late.
+    assert gateway.choose([one, two], two, {one: known, two: known}, (), {one}) == one
+    assert gateway.choose([one, two], one, {one: known, two: known}, (), {two}) == one
+    assert gateway.choose([one, two], two, {one: failed, two: known}, (), {one, two}) == two
 
 
 @pytest.mark.parametrize("addresses", [(), ("10.1.1.1/32",), ("10.23.64.1/20",), ("10.1.1.1/24", "11.1.1.1/24")])

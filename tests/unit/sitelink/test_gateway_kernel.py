@@ -3,6 +3,7 @@
 
 import contextlib
 import os
+import pathlib
 import re
 import shutil
 import signal
@@ -232,6 +233,29 @@ def test_the_router_of_the_lease_is_the_gateway(net, site, gateway_json, quick):
     wait_for(lambda: "via 10.24.96.1 dev eth1" in ask(site))
     assert state(site)["source"] == "first_host"
     net[1].sh("ip addr del 10.23.79.254/32 dev ont")
+
+
+def test_a_router_of_the_lease_that_answers_late_is_not_left_for_ever(net, site, gateway_json, quick):
+    """The first host is another box of the carrier, and comes first."""
+    site.write("gateway-eth1.json", dict(gateway_json, gateway="lease"))
+    leased(site, "10.23.64.5", "10.23.79.252")
+    start(site)
+    site.sh("ip addr add 10.23.64.5/20 dev eth1")
+    wait_for(lambda: "via 10.23.64.1 dev eth1" in ask(site))
+    net[1].sh("ip addr add 10.23.79.252/32 dev ont")
+    try:
+        wait_for(lambda: "via 10.23.79.252 dev eth1" in ask(site))
+        wait_for(lambda: (state(site)["source"], state(site)["state"]) == ("lease", "ok"))
+    finally:
+        net[1].sh("ip addr del 10.23.79.252/32 dev ont")
+
+
+@pytest.mark.parametrize("address", ["10.23.79.254", "10.23.79.253"])
+def test_an_address_that_would_be_asked_about_is_the_sites_own(site, gateway_json, quick, address):
+    site.write("gateway-eth1.json", dict(gateway_json, networks=["10.23.64.0/20"]))
+    start(site)
+    site.sh("ip addr add %s/20 dev eth1" % address)
+    wait_for(lambda: (state(site)["reason"], state(site)["state"]) == ("", "ok"))
 
 
 def test_another_router_of_a_renewed_lease_is_taken_at_once(net, site, gateway_json, quick):
@@ -491,6 +515,24 @@ def test_a_second_daemon_for_the_same_table_names_who_holds_it(site, daemon, gat
     try:
         code, _, said = site.sitelink("gateway", "eth2")
         assert code == 1 and "table 305 is held by sitelink-gateway@eth1" in said and "tr069_table" in said
+        # And to take that one away takes nothing of the first.
+        site.write("gateway-eth2.json", dict(gateway_json, interface="eth2"))
+        site.sh("ip addr add 10.23.64.5/20 dev eth1")
+        wait_for(lambda: "via 10.23.64.1" in ask(site))
+        watch = site.lib + "/seen-rules"
+        argv = ["ip", "netns", "exec", site.name, "sh", "-c", "exec ip -o monitor route rule > %s" % watch]
+        monitor = subprocess.Popen(argv, stdin=subprocess.DEVNULL)
+        try:
+            wait_for(lambda: os.path.exists(watch))
+            code, _, said = site.sitelink("gateway", "eth2", "--remove")
+            assert code == 0 and "held by sitelink-gateway@eth1 and left alone" in said
+            site.sh("ip rule add pref 7 to 10.99.0.0/16 lookup 305; ip rule del pref 7")  # behind what there may be
+            wait_for(lambda: "10.99.0.0/16" in pathlib.Path(watch).read_text())
+        finally:
+            monitor.terminate()
+            monitor.wait()
+        with open(watch) as file:
+            assert [line for line in file if "Deleted" in line and "10.99.0.0/16" not in line] == []
     finally:
         os.unlink(site.etc + "/gateway-eth2.json")
 
@@ -561,11 +603,12 @@ def test_a_lease_that_networkd_took_away_again_is_asked_for_anew(site, monkeypat
 def test_what_is_flushed_comes_back(site, daemon):
     site.sh("ip addr add 10.23.64.5/20 dev eth1")
     wait_for(lambda: "via 10.23.64.1" in ask(site))
+    wait_for(lambda: state(site)["state"] == "ok")  # said when all is in place
     before = rules(site), routes(site)
     site.sh("ip route flush table 305")
     wait_for(lambda: "via 10.23.64.1" in routes(site) and "unreachable" in routes(site))
     site.sh("while ip rule del pref 305 2>/dev/null; do :; done")
-    wait_for(lambda: (rules(site), routes(site)) == before)
+    wait_for(lambda: (rules(site), routes(site)) == before, lambda: "%s %s %s %s" % (before, rules(site), routes(site), state(site)), 60)
     # the article's own script, for instance
     site.sh("ip route replace default via 10.23.64.99 dev eth1 onlink table 305")
     wait_for(lambda: (rules(site), routes(site)) == before)
@@ -605,6 +648,7 @@ def test_another_table_or_priority_leaves_nothing_of_the_old(site, daemon, gatew
 def test_stop_and_kill_leave_the_kill_switch_and_remove_takes_it_away(site, daemon):
     site.sh("ip addr add 10.23.64.5/20 dev eth1")
     wait_for(lambda: "via 10.23.64.1" in ask(site))
+    wait_for(lambda: state(site)["state"] == "ok")  # said when all is in place
     before = rules(site), routes(site)
     code, _, err = site.sitelink("gateway", "eth1", "--remove")
     assert code == 1 and "stop it first" in err
@@ -660,6 +704,7 @@ def test_the_internet_is_not_led_into_the_table_by_a_wg_quick_without_table_off(
     if leased:
         site.sh("ip addr add 10.23.64.5/20 dev eth1")
         wait_for(lambda: "via 10.23.64.1" in ask(site))
+        wait_for(lambda: state(site)["state"] == "ok")  # said when all is in place
     before = rules(site), routes(site)
     name = "slt%dq" % (os.getpid() % 1000000)
     keys = site.sh("wg genkey; wg genkey | wg pubkey").split()
@@ -1015,7 +1060,7 @@ def test_a_burst_of_changes_and_lost_events_end_right(site, daemon):
             kernel.add_address(index, addresses[turn % 2], 20)
 
     flap(200)
-    wait_for(lambda: "via 10.24.96.1 dev eth1" in ask(site) and state(site)["state"] == "ok")
+    wait_for(lambda: "via 10.24.96.1 dev eth1" in ask(site) and state(site)["state"] == "ok", lambda: "%s %s" % (ask(site), state(site)))
     daemon.send_signal(signal.SIGSTOP)
     try:
         while not any(int(line.split()[8]) for line in site.sh("tail -n +2 /proc/net/netlink").splitlines()):

@@ -246,6 +246,10 @@ def _gateway(options):
         return gateway.run(options.interface)
     cfg = config.load_gateway(options.interface)
     _stopped("gateway", options.interface)
+    table = config.run_path("table", str(cfg.table), "lock")
+    if state.is_locked(table):  # it was refused this table, and never put anything there
+        log.log(log.INFO, "the routing table %d is held by sitelink-gateway@%s and left alone" % (cfg.table, state.holder(table)))
+        return 0
     gateway.remove(netlink.Kernel(), cfg)
     return 0
 

@@ -116,9 +116,17 @@ def within(network, outer):
     return network.prefixlen >= outer.prefixlen and network.network_address in outer
 
 
+def probe_addresses(network):
+    """Addresses of an underlay network to ask the kernel about, the last ones, since the first is often in use: of some, one may be the
+    site's own."""
+    if network.prefixlen > 30:
+        return [str(item) for item in network]
+    return [str(network[number]) for number in (-2, -3, 1)[: network.num_addresses - 2]]
+
+
 def probe_address(network):
-    """An address of an underlay network to ask the kernel about; the last one, since the first is often in use."""
-    return str(network[-2] if network.prefixlen < 31 else network[0])
+    """The first of them."""
+    return probe_addresses(network)[0]
 
 
 def load_gateway(interface, path=None):

@@ -73,6 +73,15 @@ def probe(kernel, cfg, way):
     return kernel.lookup(way.address, cfg.fwmark, *way.flow)
 
 
+def asked(kernel, network, mark):
+    """(address, Route or None): where the kernel would send a packet to a network, asked about an address that is not the site's own."""
+    for probe in config.probe_addresses(network):
+        taken = kernel.lookup(probe, mark)
+        if taken is None or taken.type != netlink.LOCAL:
+            break
+    return probe, taken
+
+
 def ports(cfg, rules):
     """From which WireGuard sends through the NIC, where a rule asks for that."""
     if not any(kind == _SPORTS for rule in rules for kind, _ in rule.extra):

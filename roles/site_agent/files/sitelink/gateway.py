@@ -131,11 +131,12 @@ def _can_route(router, found):
     return _is_host(router, found) and (network.prefixlen == 32 or ipaddress.IPv4Address(router) in network)
 
 
-def choose(candidates, chosen, states, silent):
+def choose(candidates, chosen, states, silent, steady=()):
     """The candidate to use: one that answers ARP before one that is not known before one that is silent.
 
-    chosen, the one in use, stays where another is no better. states: ndm_state by address. silent: those that did not
-    answer when they were asked last.
+    chosen, the one in use, stays where another is no better; but for a better one, which stands in front of it, that answers time and
+    again: who came first by chance, as another box of the carrier, is not used for ever. states: ndm_state by address. silent:
+    those that did not answer when they were asked last. steady: those that answered the last two times.
     """
 
     def rank(item):
@@ -143,6 +144,8 @@ def choose(candidates, chosen, states, silent):
         return 0 if known & netlink.KNOWN else 2 if known & netlink.FAILED or item in silent else 1
 
     best = min(candidates, key=rank)
+    if best in steady and rank(best) == 0:
+        return best
     return chosen if chosen in candidates and rank(chosen) == rank(best) else best
 
 
@@ -266,8 +269,7 @@ def inspect(kernel, cfg, leased=None, prefer=None):
     for network in cfg.networks:  # the proof: where the kernel would send a marked packet
         if any(way.network == network for way, _ in found):
             continue
-        probe = config.probe_address(network)
-        taken = kernel.lookup(probe, cfg.fwmark)
+        probe, taken = front.asked(kernel, network, cfg.fwmark)
         if taken is None or taken.type != netlink.UNICAST:
             if wanted.route is not None and not wanted.reason:
                 view.faults.append(
@@ -504,19 +506,24 @@ class Daemon:
         # of the candidates: the one in use where it is not the first, and those that do not answer ARP
         self.situation, self.candidates, self.chosen, self.silent = None, [], None, set()
         self.refused = set()  # of them, those by which the kernel takes no route
+        self.answered = set()  # and those that answered at the last look
         self.looks = []
         self.quarrel = Quarrel()
         self.bare = None  # the timer while the NIC has no address at all
         self.cures = 0  # what was tried since then
         loop.watch(self.events, self.on_events)
-        loop.every(SAFETY_SECONDS, self.look)
+        loop.every(SAFETY_SECONDS, self.look_again)
         loop.every(PROOF_SECONDS, self.prove)
         told = state.read_json(self.report_path())
+        # Until what was before is gone, the report names that: it would be nobody's after a start that broke off.
+        self.said, self.silence = None, True
         self.reconcile()
         before = told.get("table", cfg.table), told.get("priority", cfg.priority)
         if before != (cfg.table, cfg.priority):  # of the configuration before this one
             old = cfg._replace(table=before[0], priority=before[1])
             remove(self.kernel, old, routes=old.table != cfg.table)
+        self.silence = False
+        state.publish(self.report_path(), self.said)
         loop.notifier.send("READY=1")
 
     def report_path(self):
@@ -574,6 +581,8 @@ class Daemon:
             self.refused.add(view.wanted.gateway)
             self.chosen = choose(self.candidates, view.wanted.gateway, {}, self.silent | self.refused)
             view, errors = reconcile(self.kernel, self.cfg, self.leased, self.chosen)
+        if not errors:  # it was the moment, not the address
+            self.refused.discard(view.wanted.gateway)
         link = self.kernel.link(self.cfg.interface)
         self.index = link.index if link else None
         if view.wanted.address is not None or not self.lost_lease():
@@ -629,10 +638,9 @@ class Daemon:
             else:
                 log.log(log.INFO, "%(interface)s has %(address)s/%(prefix)s, gateway %(gateway)s" % found)
         self.loop.notifier.status(self.reason or "%(address)s/%(prefix)s via %(gateway)s" % found)
-        state.publish(
-            self.report_path(),
-            dict(found, errors=errors, silent=sorted(silent), routers=routers, priority=self.cfg.priority),
-        )
+        self.said = dict(found, errors=errors, silent=sorted(silent), routers=routers, priority=self.cfg.priority)
+        if not self.silence:
+            state.publish(self.report_path(), self.said)
 
     def look_out(self):
         """Something is new: ask, and look, again and again for some seconds."""
@@ -681,6 +689,10 @@ class Daemon:
             return self.leased
         return found
 
+    def look_again(self):
+        self.refused.clear()  # what the kernel refused once, in a burst of changes, it may take now
+        self.look()
+
     def look(self):
         """What the lease says now, and which candidates answer."""
         link = self.kernel.link(self.cfg.interface)
@@ -707,10 +719,13 @@ class Daemon:
                 self.silent.add(candidate)
         if self.candidates:
             now = self.chosen or self.candidates[0]
-            self.chosen = choose(self.candidates, now, states, self.silent | self.refused)
+            answered = {item for item in self.candidates if states.get(item, 0) & netlink.REACHABLE}
+            steady, self.answered = answered & self.answered, answered
+            self.chosen = choose(self.candidates, now, states, self.silent | self.refused, steady)
             if self.chosen != now:
-                text = "the gateway of %s is now %s instead of %s, which does not answer ARP"
-                log.log(log.WARNING, text % (self.cfg.interface, self.chosen, now))
+                why = "which comes first and answers" if now in answered else "because that one does not answer ARP"
+                text = "the gateway of %s is now %s instead of %s, %s"
+                log.log(log.WARNING, text % (self.cfg.interface, self.chosen, now, why))
 
 
 ROUTE_TYPES = {

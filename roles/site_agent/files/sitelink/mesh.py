@@ -12,7 +12,7 @@ import random
 import signal
 import time
 
-from . import config, dns, exits, handover, icmp, lease, loaded, log, netlink, overlay, state, tell, wg
+from . import config, dns, exits, front, handover, icmp, lease, loaded, log, netlink, overlay, state, tell, wg
 from .loop import Loop
 from .peers import Peers, roams
 from .resolve import Questions, Resolver
@@ -40,7 +40,7 @@ def way_out(kernel, cfg):
     link = kernel.link(cfg.underlay_interface)
     if link is None or not link.carrier:
         return None
-    route = kernel.lookup(config.probe_address(cfg.networks[0]), cfg.fwmark)
+    _, route = front.asked(kernel, cfg.networks[0], cfg.fwmark)
     if route is None or route.oif != link.index:
         return None
     return route.prefsrc, route.gateway

@@ -13,13 +13,13 @@ from collections import namedtuple
 
 MAIN_TABLE, LOCAL_TABLE = 254, 255
 SCOPE_LINK = 253
-UNICAST, BROADCAST, BLACKHOLE, UNREACHABLE, PROHIBIT, THROW = 1, 3, 6, 7, 8, 9  # rtm_type
+UNICAST, LOCAL, BROADCAST, BLACKHOLE, UNREACHABLE, PROHIBIT, THROW = 1, 2, 3, 6, 7, 8, 9  # rtm_type
 ONLINK = 4  # RTNH_F_ONLINK: the gateway is on this link whatever the other routes say
 PROTOCOL_KERNEL, PROTOCOL_DHCP = 2, 16
 SECONDARY, DEPRECATED, TENTATIVE = 0x01, 0x20, 0x40  # ifa_flags
 INVERT = 2  # FIB_RULE_INVERT
 # ndm_state: being asked for the first time; did not answer; everything that has a hardware address
-INCOMPLETE, FAILED, LEARNED = 0x01, 0x20, 0x02 | 0x04 | 0x08  # learned by ARP, and not being asked again yet
+INCOMPLETE, REACHABLE, FAILED, LEARNED = 0x01, 0x02, 0x20, 0x02 | 0x04 | 0x08  # learned by ARP, and not being asked again yet
 KNOWN = LEARNED | 0x10 | 0x80  # not NOARP: nobody was asked, as for a broadcast address
 
 Link = namedtuple("Link", "index name up carrier mtu")
