@@ -75,8 +75,8 @@ FAULTS = [
     ("an MTU black hole", "mtu", "mtu_hole", lambda: carrier_drops("ip length > 1400")),
     ("forwarding is off", "lan", "lan_forwarding",
      lambda: commands(SITE, "sysctl -qw net.ipv4.ip_forward=0", "sysctl -qw net.ipv4.ip_forward=1")),
-    ("the clock is three days behind", "clock", "clock_behind",
-     lambda: commands(SITE, "touch -d '+3 days' /etc/sitelink/mesh-wg0.json", "touch /etc/sitelink/mesh-wg0.json")),
+    # And some hours: peers tell the time of day, and one that says the same would be believed.
+    ("the clock is three days behind", "clock", "clock_behind", lambda: faults.clock(-3 * 86400 - 3 * 3600)),
     ("the clock is ten minutes behind", "clock", "clock_behind", lambda: faults.clock(-600)),
     ("the clock is eight hours ahead", "clock", "clock_ahead", lambda: faults.clock(8 * 3600)),
     ("DNS is down", "dns", "dns_silent", faults.no_dns),
