@@ -224,7 +224,7 @@ class _Entry:
             readable = entry[key] is not None or not told
             if name and readable and (fault := _credential_fault(key, name, entry[key])):
                 self._fault(key, fault)
-        if name in _WITHOUT_ENDPOINT and entry["id"] is not None and not re.match("https://[A-Za-z0-9]", entry["id"]):
+        if name in _WITHOUT_ENDPOINT and entry["id"] is not None and not re.match(r"(?i)https://[^\s/?#]", entry["id"]):
             # Not quoted: it may hold a password, or be one.
             self._fault(
                 "id",

@@ -27,6 +27,7 @@ _ABOUT_HOSTS = re.compile(
     r"(?m)^\s*(\[?[\"']?(sites|all)\b[\"']?\s*[\]:]?|[\"']?hosts[\"']?\s*[:：]|.*\b(ansible_host|wireguard_mesh_\w+)\b)"
 )
 _READ = (".yml", ".yaml", ".json", ".ini", "")
+_SLIP = re.compile(r"[.](ya?ml|json|yam|ymal|ylm|yaml?\d)", re.IGNORECASE)
 _NEARLY = re.compile(r"([.](ya?ml|json|yam|ymal|ylm))?([.]txt)?$", re.IGNORECASE)
 
 
@@ -41,11 +42,12 @@ def dropped(
     reader = InventoryManager(DataLoader(), parse=False)
     for group in groups:
         reader.add_group(group)
+    hosts = {*groups.get("all", [])}
     for path in paths:
         for file in members(path) if path.is_dir() else [path]:
             shown = shown_as(file, path)
             text = _text(file)
-            if shown in told or not text or not _ABOUT_HOSTS.search(text) or _reads(reader, file):
+            if shown in told or not text or not _is_list(file, text, hosts) or _reads(reader, file):
                 continue
             advice = f"To see why: ansible-inventory --list -i {file}."
             if file.suffix not in _READ:
@@ -53,7 +55,7 @@ def dropped(
             yield _problem(shown, f"Ansible cannot read this list of hosts, and goes on without it. {advice}")
         for file in _with_text_ending(path) if path.is_dir() else ():
             shown = shown_as(file, path)
-            if _listed(_text(file)) - {*groups.get("all", [])}:
+            if _listed(_text(file)) - hosts:
                 advice = f"Rename it to {_NEARLY.sub('', file.name)}.yml, or move it out of this directory."
                 yield _problem(shown, f"Ansible passes over a file with this ending. {advice}")
 
@@ -76,6 +78,21 @@ def _text(file: pathlib.Path) -> str:
     lines = [line for line in text.splitlines() if line.strip() not in ("", "---") and line.lstrip()[0] not in "#;"]
     plugin = any(re.match(r"[\"']?plugin[\"']?\s*:", line) for line in lines)  # of a cloud, which nobody asks for this
     return "" if plugin else "\n".join(lines)
+
+
+def _is_list(file: pathlib.Path, text: str, hosts: set[str]) -> bool:
+    """Whether it is meant to be a list. What else lies in the directory is not ours to judge, or strays tell."""
+    if file.suffix not in _READ:  # of a script or a template
+        return bool(_SLIP.fullmatch(file.suffix) or _listed(text) - hosts)
+    if not _ABOUT_HOSTS.search(text):
+        return False
+    try:
+        node = yaml.compose(text, Loader=LOADER)
+    except yaml.YAMLError:
+        return file.suffix != "" or re.search(r"(?m)^\s*\[", text) is not None
+    if isinstance(node, yaml.MappingNode):
+        return is_list(node)
+    return isinstance(node, yaml.SequenceNode) is False and re.search(r"(?m)^\s*\[", text) is not None
 
 
 def _reads(reader: InventoryManager, file: pathlib.Path) -> bool:
@@ -105,9 +122,11 @@ def _listed(text: str) -> set[str]:
     return set(_hosts(node)) if isinstance(node, yaml.MappingNode) and is_list(node) else set()
 
 
-def _hosts(node: yaml.Node) -> Iterator[str]:
-    for key, value in node.value if isinstance(node, yaml.MappingNode) else ():
+def _hosts(node: yaml.Node, seen: frozenset[int] = frozenset()) -> Iterator[str]:
+    if id(node) in seen or not isinstance(node, yaml.MappingNode):  # an alias may be what it stands in
+        return
+    for key, value in node.value:
         if key.value == "hosts" and isinstance(value, yaml.MappingNode):
             yield from (str(name.value) for name, _value in value.value)
         else:
-            yield from _hosts(value)
+            yield from _hosts(value, seen | {id(node)})

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import ast
 import pathlib
 import re
 import shlex
@@ -102,13 +103,22 @@ def _twice(text: str, known: frozenset[str]) -> Iterator[tuple[int, str]]:
             name = name.strip()
             if name not in known and name not in CONNECTION:
                 continue
-            first, other = given.setdefault((owner, name), (number, value.strip()))
-            if other != value.strip():
+            meant = _meant(value.strip())
+            first, other = given.setdefault((owner, name), (number, meant))
+            if other != meant:
                 place = "in this line" if first == number else f"in line {first}"
                 yield (
                     number,
                     f"{name} of {owner} stands {place} already, with another value, and only one of the two counts. Take one out.",
                 )
+
+
+def _meant(value: str) -> str:
+    """A value as Ansible reads it: quotes around it are Python's."""
+    try:
+        return str(ast.literal_eval(value))
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        return value
 
 
 def _is_utf8(data: bytes) -> bool:

@@ -49,9 +49,9 @@ def test_defaults_equal_the_specs(role):
 
 def test_the_plan_knows_every_option_and_nothing_that_is_none():
     options = {name for role in NAMES for name in specs(role)}
-    others = {"ansible_host", "ansible_port", "ansible_become", "sitelink_serial", *variables.followers()}
+    others = {"ansible_host", "ansible_port", "ansible_ssh_host", "ansible_become", "sitelink_serial", *variables.followers()}
     assert set(variables.table()) == options | others and set(definitions.options()) == options
-    assert len(others) == 9
+    assert len(others) == 10
 
 
 def test_the_plan_reads_every_default():

@@ -83,6 +83,8 @@ OPEN = (
     "21000,22000,23000/udp      ALLOW       Anywhere",
     "10.1.1.1 22000/udp         ALLOW       Anywhere",
     "Anywhere                   ALLOW       Anywhere",
+    "Anywhere                   ALLOW       10.0.0.0/7",
+    "Anywhere/udp on eth1       ALLOW       Anywhere/udp",
 )
 CLOSED = (
     "22000/tcp                  ALLOW       Anywhere",
@@ -90,6 +92,7 @@ CLOSED = (
     "22000/udp                  DENY        Anywhere",
     "22000 on eth2              ALLOW       Anywhere",
     "Anywhere on eth0           ALLOW       Anywhere",
+    "Anywhere/tcp on eth1       ALLOW       Anywhere/tcp",
     "Anywhere                   ALLOW       192.168.1.0/24",
     "22001:22010/udp            ALLOW       Anywhere",
     "122000/udp                 ALLOW       Anywhere",

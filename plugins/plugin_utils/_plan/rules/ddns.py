@@ -32,13 +32,13 @@ def check_ddns(mesh: Mesh) -> None:
             continue
         given = {key: site.get(f"ddns_{key}") for key in _SETTINGS}
         options = {key: default(f"ddns_{key}") if value is None else value for key, value in given.items()}
-        _check_files(site)
         options.update({key: default(f"ddns_{key}") for key in _OTHERS})
         for key in ("hostname", "ipv6_hostname"):  # a name that cannot be read is one: its account is judged too
             if site.is_faulty(f"ddns_{key}"):
                 options[key] = "?"
         if not (options["hostname"] or options["ipv6_hostname"] or options["providers"]):
             continue
+        _check_files(site)
         settings = _ddns.settings(options)
         # What could not even be read was told already.
         for variable, predicate in [problem for problem in settings["problems"] if not site.is_faulty(problem[0])]:
@@ -48,7 +48,8 @@ def check_ddns(mesh: Mesh) -> None:
 
 def _check_files(site: Site) -> None:
     """A file that is to be copied to the site is on this computer."""
-    for variable in ("ddns_ca_file", "ddns_wheel_file"):
+    wheel = ["ddns_wheel_file"] if site.get("ddns_install_method") != "none" else []
+    for variable in ("ddns_ca_file", *wheel):
         path = site.get(variable)
         if path and not os.access(os.path.expanduser(path), os.R_OK):
             site.fault(

@@ -60,10 +60,15 @@ def select(interface, link, addresses, networks, links=()):
     )
 
 
+# RFC 1918 and 6598: a prefix of these leads nobody's way into the internet astray.
+PRIVATE = ("10.0.0.0/8", "100.64.0.0/10", "172.16.0.0/12", "192.168.0.0/16")
+
+
 def _check_prefix(interface, found, networks):
     """Raises NoAddress where the prefix has more than the underlay, and so leads the way of others to the NIC."""
     prefix = ipaddress.IPv4Network("%s/%d" % (found.address, found.prefixlen), strict=False)
-    if not any(config.within(prefix, network) for network in ipaddress.collapse_addresses(networks)):
+    known = ipaddress.collapse_addresses(list(networks) + [ipaddress.IPv4Network(item) for item in PRIVATE])
+    if not any(config.within(prefix, network) for network in known):
         raise NoAddress(
             "%s has %s/%d, and its prefix %s reaches outside the underlay %s; the carrier's DHCP gave a wrong mask, or the port of "
             "the ONT is bound to another network (桥接), or tr069_networks lacks a part of %s"

@@ -16,7 +16,7 @@ from . import config, netlink
 
 TO_TABLE, GOTO = 1, 2  # actions of a rule, FR_ACT_*; those that refuse have the numbers of the routes' types
 REFUSING = (netlink.BLACKHOLE, netlink.UNREACHABLE, netlink.PROHIBIT)
-UDP, ICMP = 17, 1
+UDP = 17
 ROUTES = 300  # of a table that are looked at, the widest ones: some table is the whole internet's
 GAPS = 16  # between the routes within a route of which an address is asked about
 # FRA_*: what a rule may ask for beside its source, destination and mark
@@ -46,13 +46,24 @@ def _is_own(cfg, rule):
     return (rule.priority, rule.table, rule.mark, rule.extra) == (cfg.priority, cfg.table, cfg.fwmark, ())
 
 
-def ways(cfg, rules, routes, index, source=None, ports=()):
-    """The Ways of the rules in front. routes: a function that gives those of a table; index: of the NIC; source: its address;
-    ports: from which WireGuard sends."""
+def tables(cfg, rules, own):
+    """The tables to which rules in front lead packets of ours."""
+    ports = _ports(cfg, rules)
+    return {
+        rule.table
+        for rule in ahead(cfg, rules)
+        if rule.action == TO_TABLE
+        and any(_regions(cfg, rule, flow, network) for flow in _flows(rule, own, ports) for network in cfg.networks)
+    }
+
+
+def ways(cfg, rules, routes, index, own=None):
+    """The Ways of the rules in front. routes: a function that gives those of a table; index: of the NIC; own: its Address."""
     found, known = [], {}
+    ports = _ports(cfg, rules)
     priorities = {rule.priority for rule in rules}
     for rule in ahead(cfg, rules):
-        for flow, network in itertools.product(_flows(rule, source, ports), cfg.networks):
+        for flow, network in itertools.product(_flows(rule, own, ports), cfg.networks):
             for region in _regions(cfg, rule, flow, network):
                 address = config.probe_address(region)
                 if rule.action in REFUSING:
@@ -63,7 +74,8 @@ def ways(cfg, rules, routes, index, source=None, ports=()):
                     if rule.table not in known:
                         known[rule.table] = _by_length(routes(rule.table), cfg.networks)
                     for part, address, route in _parts(rule, region, known[rule.table]):
-                        if route.type != netlink.UNICAST or index is None or route.oif != index:
+                        astray = route.type != netlink.UNICAST or index is None or route.oif != index
+                        if astray and not _is_neighbours(part, route, own):
                             found.append(Way(rule, network, part, address, flow, route.type in REFUSING, route.oif))
     return found
 
@@ -82,30 +94,38 @@ def asked(kernel, network, mark):
     return probe, taken
 
 
-def ports(cfg, rules):
-    """From which WireGuard sends through the NIC, where a rule asks for that."""
-    if not any(kind == _SPORTS for rule in rules for kind, _ in rule.extra):
-        return []
-    found = []
+def _is_neighbours(part, route, own):
+    """Whether it is what another NIC is connected to, a LAN within the carrier's range: no peer is there."""
+    connected = route.protocol in (netlink.PROTOCOL_KERNEL, netlink.PROTOCOL_DHCP) and not route.gateway
+    if not connected or route.type != netlink.UNICAST or route.scope != netlink.SCOPE_LINK:
+        return False
+    return own is None or not part.overlaps(_network("%s/%d" % (own.address, own.prefixlen)))
+
+
+def _ports(cfg, rules):
+    """(from which, to which) WireGuard sends through the NIC, where a rule asks for ports."""
+    found = set(), set()
+    if not any(kind in (_SPORTS, _DPORTS) for rule in rules for kind, _ in rule.extra):
+        return found
     for mesh in config.configured("mesh"):
         try:
             loaded = config.load_mesh(mesh)
         except config.ConfigError:
             continue  # its own daemon says so
         if loaded.underlay_interface == cfg.interface:
-            found.append(loaded.port)
+            found[0].add(loaded.port)
+            seeds = [int(seed.rpartition(":")[2]) for peer in loaded.peers for seed in peer.seeds]
+            found[1].update([loaded.port] + seeds + [peer.endpoint[1] for peer in loaded.peers if peer.endpoint])
     return found
 
 
-def _flows(rule, source, ports):
-    sources = [None] if source is None else [None, source]
+def _flows(rule, own, ports):
+    sources = [None] if own is None else [None, own.address]
     kinds = dict(rule.extra)
     if not {_PROTOCOL, _SPORTS, _DPORTS} & set(kinds):
         return [Flow(item, 0, None, None) for item in sources]
-    first, last = _range(kinds.get(_DPORTS)) or (0, 65535)
-    targets = [first or 1, last + 1 if last < 65535 else max(first - 1, 1)]  # a peer may have either
-    packets = [(UDP, port, target) for port in ports or [None] for target in targets] + [(ICMP, None, None)]
-    return [Flow(item, *packet) for item in sources for packet in packets]
+    packets = itertools.product([UDP], sorted(ports[0]) or [None], sorted(ports[1]) or [None])
+    return [Flow(item, *packet) for packet in packets for item in sources]
 
 
 def _matches(cfg, rule, flow):

@@ -55,6 +55,7 @@ PROOF_LOOK = 3.5
 # Something else takes an entry of ours away again and again: so many times in so many seconds. Then only each second, and
 # more and more rarely, is it put back; each time would cost the other one a turn too, and both of them a core.
 QUARREL, QUARREL_SECONDS = 20, 10
+OTHERS_SECONDS = 1  # between a change of a table that others' rules lead to and a look at all of it
 QUARREL_PAUSES = (1, 2, 4, 8)
 
 # address: netlink.Address or None; gateway: text or None; reason: "" when all is well; layer: whose reason it is;
@@ -194,7 +195,7 @@ def _leads_astray(cfg, route, index):
 
 def _is_wg_quicks(cfg, rule):
     """Whether it is wg-quick's `not fwmark M lookup T`."""
-    whole = (rule.src, rule.dst) == ("0.0.0.0/0", "0.0.0.0/0")
+    whole = (rule.src, rule.dst) in (("0.0.0.0/0", "0.0.0.0/0"), ("::/0", "::/0"))
     return whole and (rule.table, rule.mark, rule.extra) == (cfg.table, cfg.fwmark, netlink.NOT)
 
 
@@ -259,9 +260,9 @@ def inspect(kernel, cfg, leased=None, prefer=None):
     view.faults.extend(
         "a rule of IPv6 that is not sitelink's leads into IPv6's table %d: %s; remove it with ip -6 rule del, or give its maker another "
         "table (wg-quick takes a FwMark's number as a table unless its file says Table = off)" % (cfg.table, describe_rule(rule))
-        for rule in kernel.rules6() if rule.table == cfg.table
+        for rule in kernel.rules6() if _is_wg_quicks(cfg, rule)
     )  # fmt: skip
-    view.tables.extend({rule.table for rule in front.ahead(cfg, rules)})
+    view.tables.extend(front.tables(cfg, rules, wanted.address))
     if view.missing_routes or view.missing_rules:
         return view
     found = in_front(kernel, cfg, wanted, rules, index, proven=True)
@@ -289,10 +290,9 @@ def inspect(kernel, cfg, leased=None, prefer=None):
 def in_front(kernel, cfg, wanted, rules, index, proven):
     """[(front.Way, sentence)], one for each rule in front of ours that leads marked packets elsewhere, or refuses them where they could
     leave. proven: whether the kernel has the last word; without our own rules it can say nothing."""
-    source = wanted.address.address if wanted.address else None
     leaves = wanted.route is not None and not wanted.reason
     found = {}
-    for way in front.ways(cfg, rules, kernel.routes, index, source, front.ports(cfg, rules)):
+    for way in front.ways(cfg, rules, kernel.routes, index, wanted.address):
         if way.rule in found:
             continue
         if proven:
@@ -508,6 +508,7 @@ class Daemon:
         self.refused = set()  # of them, those by which the kernel takes no route
         self.answered = set()  # and those that answered at the last look
         self.looks = []
+        self.later = None  # the timer of a look at tables of others
         self.quarrel = Quarrel()
         self.bare = None  # the timer while the NIC has no address at all
         self.cures = 0  # what was tried since then
@@ -533,7 +534,10 @@ class Daemon:
         events, lost = self.events.read()
         events = [event for event in events if self.concerns(event)]
         untouched = not lost and all(event.kind in ("route", "rule", "rule6") and not self.is_broadcast(event) for event in events)
-        if lost or events and not (untouched and self.quarrel.pause):
+        if not lost and events and all(self.is_of_another_table(event) for event in events):
+            if self.later is None:  # a router may have thousands of them
+                self.later = self.loop.after(OTHERS_SECONDS, self.look_later)
+        elif lost or events and not (untouched and self.quarrel.pause):
             self.reconcile(taken_away=untouched)
         if self.cfg.gateway == config.LEASE and any(self.renewed(event) for event in events):
             self.look_out()  # some DHCP clients write down what the server said after they have set the address
@@ -549,6 +553,13 @@ class Daemon:
         if event.kind == "rule6":
             return item.table == self.cfg.table
         return True
+
+    def is_of_another_table(self, event):
+        return event.kind == "route" and event.item.table != self.cfg.table and not self.is_broadcast(event)
+
+    def look_later(self):
+        self.later = None
+        self.reconcile()
 
     def is_broadcast(self, event):
         """Whether a broadcast of the NIC is new."""

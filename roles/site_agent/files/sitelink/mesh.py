@@ -376,6 +376,7 @@ class Daemon:
             elif kind == tell.ASK:
                 self.post.send(sender, tell.build(tell.ANSWER))
             elif kind == tell.ANSWER:
+                self.peers.answered(known[sender])
                 heard = heard or self.peers.states[known[sender]].suspect is not None
             else:
                 wanted.append((sender, records if kind == tell.QUESTION else None))

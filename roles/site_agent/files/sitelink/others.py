@@ -44,7 +44,7 @@ def _in_kernel(kernel, cfg):
                 "tr069_table (wg-quick takes a FwMark's number as a table unless its file says Table = off)"
                 % (cfg.table, gateway.describe_rule(rule))
             )
-    for route in kernel.routes6(cfg.table):
+    for route in kernel.routes6(cfg.table) if any(rule.table == cfg.table == rule.mark for rule in kernel.rules6()) else ():
         found.append(
             "IPv6's table %d holds a route that is not sitelink's: %s; remove it with ip -6 route del, or set another tr069_table "
             "(wg-quick takes a FwMark's number as a table unless its file says Table = off)"

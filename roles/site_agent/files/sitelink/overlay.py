@@ -5,6 +5,8 @@ import errno
 import ipaddress
 import os
 import re
+import socket
+import sys
 
 from . import config, log, netlink, wg
 
@@ -240,6 +242,19 @@ def _way_in(kernel, cfg, others, own, names):
     return []
 
 
+def _is_connected(client, port):
+    """Whether that connection is still there: what was begun within it may live longer."""
+    other = "%08X:%04X" % (socket.htonl(int(client)) if sys.byteorder == "little" else int(client), port)
+    for path in ("/proc/net/tcp", "/proc/net/tcp6"):  # sshd listens on both kinds by one socket
+        try:
+            with open(path) as file:
+                if any(line.split()[2][-len(other) :] == other for line in file):
+                    return True
+        except OSError:
+            pass
+    return False
+
+
 def come_from():
     """The IPv4Address from which somebody came by SSH to run this, or None. sudo takes it out of the environment, not out of that of
     its parents."""
@@ -247,9 +262,10 @@ def come_from():
     try:
         while process not in ("", "0", "1"):
             with open("/proc/%s/environ" % process, "rb") as file:
-                found = re.search(rb"(?:^|\0)SSH_CONNECTION=(\S+)", file.read())
+                found = re.search(rb"(?:^|\0)SSH_CONNECTION=(\S+) (\d+) ", file.read())
             if found:
-                return ipaddress.IPv4Address(found.group(1).decode())
+                client = ipaddress.IPv4Address(found.group(1).decode())
+                return client if _is_connected(client, int(found.group(2))) else None
             with open("/proc/%s/status" % process) as file:
                 process = re.search(r"(?m)^PPid:\s*(\d+)", file.read()).group(1)
     except (OSError, ValueError, AttributeError):  # not root; IPv6; it has ended

@@ -341,8 +341,6 @@ class Peers:
             if running.rx != state.rx:
                 state.rx_at = now
                 if state.suspect is not None:
-                    if now - state.suspect[1] < SITE_PATIENCE:
-                        state.mute = False
                     state.suspect = None
                     state.forget_words()
         state.rx, state.handshake, state.restored = running.rx, running.handshake, False
@@ -410,6 +408,10 @@ class Peers:
         state.told.clear()
         state.elsewhere = []
         state.renew()
+
+    def answered(self, key):
+        """The peer says in our own words that it is there."""
+        self.states[key].mute = False
 
     def not_tried(self, key, running):
         """The turn that due() gave a peer did not take place. running: what the device has of it, or None."""

@@ -77,11 +77,25 @@ def test_a_list_in_another_form_that_ansible_cannot_read_is_told(inventory, name
         ("more.json", '{"sites": {"hosts": {"site-a": {"ansible_host": "192.168.1.9"}}}}'),
         ("empty.yml", "---\n# sites:\n"),
         ("range", "[sites]\nsite-[a:c]\n"),
+        ("deploy.sh", "ansible-playbook -e ansible_host=1.2.3.4 site.yml\nall: done\n"),
+        ("tool.py", "ansible_host = 'x'\nhosts: list = []\n"),
+        ("x.sh.j2", "wireguard_mesh_port: 1\n"),
+        ("site-a.conf", ONE.replace("dongguan", "site-a")),
+        ("q.txt", "sites: &x\n  hosts: {}\n  y: *x\n"),
+        ("quotes.ini", '[sites]\nsite-a\n[sites:vars]\nansible_user="root"\nansible_user=root\n'),
     ],
 )
 def test_copies_notes_and_other_forms_of_lists_are_left_alone(inventory, name, text):
     write(inventory / "hosts" / name, text)
     assert told(inventory) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "text"), [("Makefile", "all:\n\techo x\n"), ("play.yml", "- name: x\n  hosts: sites\n  tasks: []\n")]
+)
+def test_what_is_no_list_at_all_gets_the_advice_that_helps(inventory, name, text):
+    write(inventory / "hosts" / name, text)
+    assert all("goes on without it" not in problem["message"] for problem in told(inventory))
 
 
 def test_a_script_is_not_run(inventory, tmp_path):
