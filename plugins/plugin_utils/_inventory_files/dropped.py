@@ -19,6 +19,7 @@ from ansible_collections.sitelink.tr069.plugins.plugin_utils._inventory_files.li
     is_list,
     looks_like_ini,
     members,
+    names,
     shown_as,
 )
 
@@ -82,17 +83,21 @@ def _text(file: pathlib.Path) -> str:
 
 def _is_list(file: pathlib.Path, text: str, hosts: set[str]) -> bool:
     """Whether it is meant to be a list. What else lies in the directory is not ours to judge, or strays tell."""
+    about = _ABOUT_HOSTS.search(text) is not None
     if file.suffix not in _READ:  # of a script or a template
-        return bool(_SLIP.fullmatch(file.suffix) or _listed(text) - hosts)
-    if not _ABOUT_HOSTS.search(text):
+        return (about and _SLIP.fullmatch(file.suffix) is not None) or bool(_listed(text) - hosts)
+    if not about:
         return False
+    sure = re.search(r"(?m)^\s*\[|\bhosts[\"']?\s*:|\bansible_host\b", text) is not None
     try:
         node = yaml.compose(text, Loader=LOADER)
     except yaml.YAMLError:
-        return file.suffix != "" or re.search(r"(?m)^\s*\[", text) is not None
+        return file.suffix != "" or sure
     if isinstance(node, yaml.MappingNode):
         return is_list(node)
-    return isinstance(node, yaml.SequenceNode) is False and re.search(r"(?m)^\s*\[", text) is not None
+    if isinstance(node, yaml.SequenceNode):  # a play has neither
+        return any(isinstance(item, yaml.MappingNode) and {"sites", "all"} & names(item) for item in node.value)
+    return sure
 
 
 def _reads(reader: InventoryManager, file: pathlib.Path) -> bool:

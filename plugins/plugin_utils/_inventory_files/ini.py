@@ -117,7 +117,7 @@ def _meant(value: str) -> str:
     """A value as Ansible reads it: quotes around it are Python's."""
     try:
         return str(ast.literal_eval(value))
-    except (ValueError, SyntaxError, MemoryError, RecursionError):
+    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
         return value
 
 

@@ -89,24 +89,24 @@ def _lists_hosts(text: str) -> bool:
         node = yaml.compose(text, Loader=LOADER)
     except yaml.YAMLError:
         return True  # File tells
-    plugin = isinstance(node, yaml.MappingNode) and "plugin" in _names(node)
+    plugin = isinstance(node, yaml.MappingNode) and "plugin" in names(node)
     return plugin or not isinstance(node, yaml.MappingNode) or is_list(node)
 
 
 def is_list(node: yaml.MappingNode) -> bool:
     """Whether it lists groups, maybe with a slip: by the name of one, or by what one has."""
     parts = frozenset({"hosts", "children", "vars"})
-    if not _names(node) or {"all", "sites", *parts} & _names(node):
+    if not names(node) or {"all", "sites", *parts} & names(node):
         return True
     return any(
         name in parts or _spelling.meant(name, parts)
         for _key, group in node.value
         if isinstance(group, yaml.MappingNode)
-        for name in _names(group)
+        for name in names(group)
     ) or all(isinstance(group, yaml.ScalarNode) and group.value in ("", "null", "~") for _key, group in node.value)
 
 
-def _names(node: yaml.MappingNode) -> set[str]:
+def names(node: yaml.MappingNode) -> set[str]:
     return {str(key.value) for key, _value in node.value if isinstance(key, yaml.ScalarNode)}
 
 

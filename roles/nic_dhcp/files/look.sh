@@ -312,7 +312,7 @@ asks_for() {
     NR == 1 && /^dhcpcd: / { split($0, part, " "); named = part[2] == nic && /\[ip4\]/; exit }
     NR == 1 { box = /(^|\/)busybox$/ }
     NR == 2 && box && $0 != "udhcpc" { exit }
-    before ~ /^(-Z|-z|--denyinterfaces|--allowinterfaces)$/ { before = ""; next }  # which NICs it is to leave, or may take
+    before ~ /^(-Z|--denyinterfaces)$/ { before = ""; next }  # which NICs it is to leave
     { before = $0 }
     NR > 1 && ($0 == nic || $0 == "-i" nic || $0 == "--interface=" nic) { named = 1 }
     $0 == "-4" { four = 1 }

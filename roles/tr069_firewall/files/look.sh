@@ -36,7 +36,7 @@ if ufw status 2>/dev/null | grep -q '^Status: active' && ! ufw status verbose | 
       if (match(to, / on [^ ]+/)) {
         if (substr(to, RSTART + 4, RLENGTH - 4) != nic) next
         to = substr(to, 1, RSTART - 1)
-      } else if (to ~ /^Anywhere/ && from !~ /Anywhere|^ *(IN )? *1[01][.]/) next
+      } else if (to ~ /^Anywhere/ && from !~ /Anywhere|^ *(IN )? *1[01][.][0-9.]+\/[1-9](\/udp)? *$/) next  # or the whole carrier
       if (to == "Anywhere" || to == "Anywhere/udp") to = port
       sub(/.* /, "", to); print to
     }' | holds "$2" || echo 'ufw active'

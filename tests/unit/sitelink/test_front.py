@@ -46,3 +46,27 @@ def test_a_rule_for_bits_of_the_mark_and_a_goto_over_ours():
     goto = RULE._replace(action=front.GOTO, table=0, extra=((4, struct.pack("=I", 400)),))
     assert front.ways(CFG, [goto], None, NIC) == []  # a jump to nowhere is none
     assert front.ways(CFG, [goto, RULE._replace(priority=400)], None, NIC)
+
+
+def test_what_is_asked_about_is_neither_the_sites_own_nor_a_neighbours():
+    """The last address of the network is the site's own, the next one in a LAN within the carrier's range."""
+    own = netlink.Route("x", 255, 2, netlink.LOCAL, 0, 0, None, 1, None, 0, 0)
+    lan = own._replace(table=254, type=netlink.UNICAST, scope=netlink.SCOPE_LINK, oif=NIC + 1)
+    out = lan._replace(table=305, scope=0, gateway="10.0.0.1", oif=NIC)
+
+    class Kernel:
+        def __init__(self, answers):
+            self.answers = answers
+
+        def lookup(self, address, mark):
+            return self.answers.get(address, out)
+
+    def asked(answers):
+        return front.asked(Kernel(answers), CFG.networks[0], 305, NIC)
+
+    assert asked({"11.255.255.254": own, "11.255.255.253": lan}) == ("10.0.0.1", out)
+    router = lan._replace(gateway="192.168.1.1")  # of somebody else: that is a leak
+    assert asked({"11.255.255.254": router}) == ("11.255.255.254", router)
+    assert asked({"11.255.255.254": None}) == ("11.255.255.254", None)
+    modem = lan._replace(dst="0.0.0.0/0")  # a way to everywhere without a gateway
+    assert asked(dict.fromkeys(config.probe_addresses(CFG.networks[0]), modem))[1] is modem

@@ -121,7 +121,7 @@ def probe_addresses(network):
     site's own."""
     if network.prefixlen > 30:
         return [str(item) for item in network]
-    return [str(network[number]) for number in (-2, -3, 1)[: network.num_addresses - 2]]
+    return [str(network[number]) for number in (-2, -3, 1, network.num_addresses // 2 + 1)[: network.num_addresses - 2]]
 
 
 def probe_address(network):

@@ -85,17 +85,18 @@ def probe(kernel, cfg, way):
     return kernel.lookup(way.address, cfg.fwmark, *way.flow)
 
 
-def asked(kernel, network, mark):
-    """(address, Route or None): where the kernel would send a packet to a network, asked about an address that is not the site's own."""
+def asked(kernel, network, mark, index):
+    """(address, Route or None): where the kernel would send a packet to a network, asked about an address that is neither the site's own
+    nor one of what another NIC than ours, whose index that is, is connected to."""
     for probe in config.probe_addresses(network):
         taken = kernel.lookup(probe, mark)
-        if taken is None or taken.type != netlink.LOCAL:
+        if taken is None or not (taken.type == netlink.LOCAL or (taken.oif != index and taken.oif and not taken.gateway)):
             break
     return probe, taken
 
 
 def _is_neighbours(part, route, own):
-    """Whether it is what another NIC is connected to, a LAN within the carrier's range: no peer is there."""
+    """Whether it is what another NIC is connected to, a LAN or a VPN of the site within the carrier's range, whose rule that is."""
     connected = route.protocol in (netlink.PROTOCOL_KERNEL, netlink.PROTOCOL_DHCP) and not route.gateway
     if not connected or route.type != netlink.UNICAST or route.scope != netlink.SCOPE_LINK:
         return False
@@ -114,8 +115,9 @@ def _ports(cfg, rules):
             continue  # its own daemon says so
         if loaded.underlay_interface == cfg.interface:
             found[0].add(loaded.port)
-            seeds = [int(seed.rpartition(":")[2]) for peer in loaded.peers for seed in peer.seeds]
-            found[1].update([loaded.port] + seeds + [peer.endpoint[1] for peer in loaded.peers if peer.endpoint])
+            sites = [peer for peer in loaded.peers if not peer.external]  # the others are elsewhere
+            seeds = [int(seed.rpartition(":")[2]) for peer in sites for seed in peer.seeds]
+            found[1].update([loaded.port] + seeds + [peer.endpoint[1] for peer in sites if peer.endpoint])
     return found
 
 

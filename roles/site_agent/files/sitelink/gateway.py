@@ -270,7 +270,7 @@ def inspect(kernel, cfg, leased=None, prefer=None):
     for network in cfg.networks:  # the proof: where the kernel would send a marked packet
         if any(way.network == network for way, _ in found):
             continue
-        probe, taken = front.asked(kernel, network, cfg.fwmark)
+        probe, taken = front.asked(kernel, network, cfg.fwmark, index)
         if taken is None or taken.type != netlink.UNICAST:
             if wanted.route is not None and not wanted.reason:
                 view.faults.append(
@@ -559,7 +559,8 @@ class Daemon:
 
     def look_later(self):
         self.later = None
-        self.reconcile()
+        if not self.quarrel.pause:  # else its own look is due, and shows whether that has ended
+            self.reconcile()
 
     def is_broadcast(self, event):
         """Whether a broadcast of the NIC is new."""

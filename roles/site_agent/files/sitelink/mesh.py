@@ -40,7 +40,7 @@ def way_out(kernel, cfg):
     link = kernel.link(cfg.underlay_interface)
     if link is None or not link.carrier:
         return None
-    _, route = front.asked(kernel, cfg.networks[0], cfg.fwmark)
+    _, route = front.asked(kernel, cfg.networks[0], cfg.fwmark, link.index)
     if route is None or route.oif != link.index:
         return None
     return route.prefsrc, route.gateway

@@ -56,6 +56,9 @@ def test_a_list_that_ansible_cannot_read_is_told(inventory, text):
         ("dongguan.ini", ONE),
         ("dongguan", "[sites\ndongguan ansible_host=192.168.1.3\n"),
         ("dongguan.ini", "[sites\ndongguan ansible_host=192.168.1.3\n"),
+        ("dongguan.yml", "- sites:\n    hosts:\n      dongguan:\n        ansible_host: 192.168.1.3\n"),
+        ("dongguan", "sites:\n\thosts:\n\t\tdongguan:\n\t\t\tansible_host: 192.168.1.3\n"),
+        ("dongguan", '{"sites": {"hosts": {"dongguan": {"ansible_host": "192.168.1'),
     ],
 )
 def test_a_list_in_another_form_that_ansible_cannot_read_is_told(inventory, name, text):
@@ -77,6 +80,8 @@ def test_a_list_in_another_form_that_ansible_cannot_read_is_told(inventory, name
         ("more.json", '{"sites": {"hosts": {"site-a": {"ansible_host": "192.168.1.9"}}}}'),
         ("empty.yml", "---\n# sites:\n"),
         ("range", "[sites]\nsite-[a:c]\n"),
+        ("NOTES.YML", "a: b\n"),
+        ("package.JSON", '{"name": "x"}'),
         ("deploy.sh", "ansible-playbook -e ansible_host=1.2.3.4 site.yml\nall: done\n"),
         ("tool.py", "ansible_host = 'x'\nhosts: list = []\n"),
         ("x.sh.j2", "wireguard_mesh_port: 1\n"),
