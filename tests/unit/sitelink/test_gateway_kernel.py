@@ -131,7 +131,7 @@ def test_a_peer_from_another_subnet_gets_its_answer(net, site, daemon, everywher
     """With every rp_filter on `all` and on eth1; overlap: the site's LAN has the peer's prefix."""
     carrier = net[1]
     site.sh("ip addr add 10.23.64.5/20 dev eth1")
-    wait_for(lambda: "via 10.23.64.1" in ask(site))
+    wait_for(lambda: "via 10.23.64.1" in ask(site) and state(site)["state"] == "ok")  # said when all is in place
     site.sh("cd /proc/sys/net/ipv4/conf; echo %d > all/rp_filter; echo %d > eth1/rp_filter" % (everywhere, nic))
     if not default:
         site.sh("ip route del default")
