@@ -19,6 +19,16 @@ def wanted(*addresses, cfg=CFG, link=LINK):
     return gateway.desired(cfg, link, [present(item) for item in addresses])
 
 
+class Loop:
+    @staticmethod
+    def now():
+        return 0.0
+
+    @staticmethod
+    def after(seconds, action):
+        return None
+
+
 class Kernel:
     """Keeps routes and rules, and writes down what is asked of it. refuse: names of methods that fail."""
 
@@ -368,3 +378,19 @@ def test_who_takes_our_entries_away_again_and_again_is_given_way_more_and_more()
 def test_what_a_nic_that_comes_and_goes_takes_away_is_no_quarrel():
     assert quarrel(range(0, 10 * gateway.QUARREL, 10)).pause == 0
     assert quarrel([index * 0.01 for index in range(100)], taken_away=False).pause == 0
+
+
+def test_an_address_that_comes_between_two_looks_does_not_end_the_daemon(monkeypatch):
+    """The first look finds none and so no candidates; by the next one it is there, and the kernel refuses the route."""
+    bare, leased = gateway.inspect(Kernel(), CFG), gateway.inspect(Kernel(addresses=["10.23.64.5/20"]), CFG)
+    assert bare.wanted.candidates == [] and leased.wanted.route in leased.missing_routes
+    looks, told = [(bare, []), (leased, ["refused"]), (leased, ["refused"])], []
+    monkeypatch.setattr(gateway, "reconcile", lambda *about: looks.pop(0))
+    daemon = gateway.Daemon.__new__(gateway.Daemon)
+    daemon.cfg, daemon.kernel, daemon.quarrel, daemon.loop = CFG, Kernel(), gateway.Quarrel(), Loop()
+    daemon.retry = daemon.leased = daemon.chosen = daemon.bare = daemon.situation = None
+    daemon.candidates, daemon.silent, daemon.refused, daemon.cures = [], set(), set(), 0
+    daemon.look_out = lambda: None
+    daemon.tell = lambda view, errors: told.append((view.wanted.gateway, errors))
+    daemon.reconcile()
+    assert told == [("10.23.64.1", ["refused"])] and looks == []

@@ -591,7 +591,8 @@ class Daemon:
             self.look_out()
         while errors and view.wanted.route in view.missing_routes and view.wanted.gateway not in self.refused:
             self.refused.add(view.wanted.gateway)
-            self.chosen = choose(self.candidates, view.wanted.gateway, {}, self.silent | self.refused)
+            # Its own candidates: the NIC may have changed since the look before.
+            self.chosen = choose(view.wanted.candidates, view.wanted.gateway, {}, self.silent | self.refused)
             view, errors = reconcile(self.kernel, self.cfg, self.leased, self.chosen)
         if not errors:  # it was the moment, not the address
             self.refused.discard(view.wanted.gateway)
