@@ -18,7 +18,7 @@ sys.path[:0] = [str(ROOT / "lab")]
 from sitelab import carrier, cli, image, internet, podman, topology
 from sitelab import site as sites
 
-from lab_tests import STATE, recap, run
+from lab_tests import LIMIT, STATE, recap, run
 
 # What a site is: the role's backend, its image, who manages its eth0, what makes eth1 ask for its address again, and what
 # starts it all anew.
@@ -61,7 +61,6 @@ ANEW = {"ifupdown-dhcpcd": "ifdown eth1; ifup eth1", "netplan": "networkctl reco
 # bookworm has dhclient as well there, which `auto` prefers.
 VARIABLES = {"ifupdown-dhcpcd": {"nic_dhcp_backend": "ifupdown-dhcpcd"}}
 COMMON = {"nic_dhcp_revert_after": 300}  # so many sites at once are slow
-SETTLED = 100  # seconds until an address is there again, at most; a flap is nothing to dhclient until its lease ends
 OWN = re.compile(r"sitelink|/ssh/|/machine-id$|/resolv\.conf$|/adjtime$|/\.pwd\.lock$|/systemd/system/.*wants/")
 
 
@@ -93,7 +92,7 @@ class Site:
     def lease(self):
         """Wait until eth1 has one address, of the prefix that the carrier serves now."""
         network = self.lab.underlay(carrier.generation(self.lab))
-        deadline = time.monotonic() + SETTLED
+        deadline = time.monotonic() + LIMIT
         while time.monotonic() < deadline:
             found = carrier.addresses(self.name, "eth1")
             if len(found) == 1 and found[0].ip in network:

@@ -92,10 +92,10 @@ def wait_for_the_mesh(limit=LIMIT):
     wait_for(lambda: not dead_pairs(), lambda: {site: on(site, "sitelink status").stdout for site in SITES}, limit)
 
 
-def wait_for_the_names(limit=LIMIT):
+def wait_for_the_names(sites=SITES):
     """Wait until the last run of the DDNS client ended well on every site: a run of the playbook would try again."""
     command = "systemctl show --property=Result,ActiveState --value sitelink-ddns.service"
-    wait_for(lambda: all(on(site, command).stdout.split() == ["success", "inactive"] for site in SITES), limit=limit)
+    wait_for(lambda: all(on(site, command).stdout.split() == ["success", "inactive"] for site in sites))
 
 
 def secrets():

@@ -11,7 +11,7 @@ from sitelab import carrier, podman
 
 from conftest import chosen
 from lab_stacks import changed, result
-from lab_tests import lab, recap
+from lab_tests import lab, recap, wait_for
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -19,7 +19,7 @@ def configured(world):
     world.once("runs", lambda: world.play())
 
 
-REVERT_AFTER = 40
+REVERT_AFTER = 60
 RESCUE = 60  # seconds that a network manager may take to start anew; docs/*/nic.md name them
 
 
@@ -48,17 +48,9 @@ systemd-run --quiet --collect --unit=cut sh /usr/local/sbin/cut
     world.attempt(lambda site: site.lease())
     time.sleep(3)
     before = world.each(lambda site: site.snapshot())
-    done = world.play(nic_dhcp_mtu=1492, nic_dhcp_revert_after=REVERT_AFTER, ansible_timeout=5)
-    began = time.monotonic()
-
-    def back(site):
-        while time.monotonic() - began < 60:
-            if not site.run("ls /var/lib/sitelink/nic-eth1.pending.json 2>/dev/null", check=False):
-                return True
-            time.sleep(0.5)
-        return False
-
-    returned = world.each(back)
+    done = world.play(nic_dhcp_mtu=1492, nic_dhcp_revert_after=REVERT_AFTER, ansible_timeout=15)
+    pending = "ls /var/lib/sitelink/nic-eth1.pending.json 2>/dev/null"
+    returned = world.attempt(lambda site: wait_for(lambda: not site.run(pending, check=False)))
     world.attempt(lambda site: site.lease())
     time.sleep(3)
     after = world.each(lambda site: site.snapshot())
@@ -68,7 +60,7 @@ systemd-run --quiet --collect --unit=cut sh /usr/local/sbin/cut
 
 def test_a_change_that_cuts_the_site_off_is_taken_back(world, site):
     found = world.once("cut", lambda: cut(world))
-    assert found["cut"][site.stack] and found["back"][site.stack]
+    assert found["cut"][site.stack] and result(found["back"][site.stack])
     counts = recap(found["done"])[site.name]
     assert counts["unreachable"] or counts["failed"]
     for snapshot in (found["before"][site.stack], found["after"][site.stack]):

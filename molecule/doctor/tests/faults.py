@@ -4,11 +4,10 @@
 import contextlib
 import json
 import threading
-import time
 
 from sitelab import internet
 
-from lab_tests import OVERLAY, ROOT, SITES, STATE, lab, run, status, underlay_address
+from lab_tests import OVERLAY, ROOT, SITES, STATE, lab, run, status, underlay_address, wait_for
 
 SITE, PEER, EXIT = "site-a", "site-b", "site-c"
 DROP = "nft 'add table inet fault; add chain inet fault c {{ type filter hook {} priority 0; }}; add rule inet fault c {} drop'"
@@ -23,21 +22,15 @@ def carrier(command):
     lab("exec", "carrier", "--", "sh", "-c", command)
 
 
-def wait(condition, seconds, what):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.3)
-
-
 def pings(site, names):
     return all("1 received" in inside(site, f"ping -c 1 -W 1 {OVERLAY[name]}", check=False) for name in names)
 
 
 def healthy():
     for site in SITES:
-        wait(lambda site=site: pings(site, [name for name in SITES if name != site]), 90, f"{site} reaches the others")
-    wait(lambda: not status(SITE)["faults"], 90, "site-a is content")
+        others = [name for name in SITES if name != site]
+        wait_for(lambda site=site, others=others: pings(site, others), lambda site=site: f"{site} reaches the others")
+    wait_for(lambda: not status(SITE)["faults"], lambda: status(SITE)["faults"])
 
 
 @contextlib.contextmanager
@@ -183,12 +176,12 @@ def exit_gone():
     for site in (SITE, EXIT):
         lab("suspend", site)
     try:
-        wait(lambda: status(SITE)["exit"][0]["exits"][EXIT] == "failed", 60, f"nothing answers through {EXIT}")
+        wait_for(lambda: status(SITE)["exit"][0]["exits"][EXIT] == "failed", lambda: f"nothing answers through {EXIT}")
         yield
     finally:
         for site in (SITE, EXIT):
             lab("resume", site)
-        wait(lambda: not status(SITE)["exit"][0]["away"], 60, "site-a is back on its broadband")
+        wait_for(lambda: not status(SITE)["exit"][0]["away"], lambda: "site-a is back on its broadband")
 
 
 @contextlib.contextmanager

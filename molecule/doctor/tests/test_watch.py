@@ -10,7 +10,7 @@ import pytest
 
 import rules
 from faults import SITE, between, carrier_drops, commands, healthy, token_refused, unplugged
-from lab_tests import ROOT, SITES, lab, on, playbook, recap
+from lab_tests import LIMIT, ROOT, SITES, lab, on, playbook, recap, wait_for
 
 TEXTFILE = "/var/lib/prometheus/node-exporter/sitelink.prom"
 PAUSE = 30
@@ -33,14 +33,14 @@ def moment(text):
 
 def observe(situation, sites=SITES, silent=()):
     """What sites write once all of the condition holds, and some rounds later: {site: (first, later)}."""
-    condition, deadline = UNTIL[situation], time.monotonic() + 240
+    condition, deadline = UNTIL[situation], time.monotonic() + LIMIT
     while True:
         first = {site: wrote(site) for site in sites}
         if all(first.values()) and condition(first):
             break
         assert time.monotonic() < deadline, first
         time.sleep(1)
-    later, deadline = dict(first), time.monotonic() + 60
+    later, deadline = dict(first), time.monotonic() + LIMIT
     while any(moment(later[site]) < moment(first[site]) + 10 for site in sites if site not in silent):
         assert time.monotonic() < deadline, later
         time.sleep(1)
@@ -162,7 +162,5 @@ def test_the_operators_command_hears_of_a_second_fault():
 
 
 def told(words):
-    deadline = time.monotonic() + 60 + PAUSE
-    while words not in on(SITE, "cat /run/told").stdout:
-        assert time.monotonic() < deadline, on(SITE, "cat /run/told; journalctl -u sitelink-watch -n 20").stdout
-        time.sleep(0.5)
+    said = "cat /run/told; journalctl -u sitelink-watch -n 20"
+    wait_for(lambda: words in on(SITE, "cat /run/told").stdout, lambda: on(SITE, said).stdout)

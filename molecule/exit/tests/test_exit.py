@@ -10,7 +10,20 @@ import pytest
 from steady import pings
 
 from conftest import ASK_TIME, EXIT_INVENTORY, counted, eventually, exit_of, fetch, restore, site_yml, traces, watch
-from lab_tests import PAIRS, ROOT, SITES, STATE, lab, on, playbook, recap, status, underlay_address
+from lab_tests import (
+    LIMIT,
+    PAIRS,
+    ROOT,
+    SITES,
+    STATE,
+    lab,
+    on,
+    playbook,
+    recap,
+    status,
+    underlay_address,
+    wait_for_the_names,
+)
 
 FLAPS = 6  # of the broadband, 15 s each
 
@@ -76,10 +89,11 @@ def test_nothing_strays_whatever_happens_meanwhile(away):
         eventually(lambda: fetch("site-b") == "192.168.1.2", "after a flush")
     finally:
         lab("exec", "lan-b", "--", "rm", "/run/asks")
-        load.wait(20)
+        load.wait(LIMIT)
     # But for the moment between the deletion of the rule and its return.
     assert counted("strayed") <= 5
     watch()
+    wait_for_the_names()
     counts = recap(site_yml())
     assert {site: counts[site]["changed"] for site in SITES} == dict.fromkeys(SITES, 0)
     assert fetch("site-b") == fetch("lan-b") == "192.168.1.2"
@@ -204,7 +218,7 @@ def test_a_boot_without_broadband():
         seconds = time.monotonic() - leased
         eventually(lambda: fetch("site-b") == "192.168.1.2", "site-b is online")
     finally:
-        reboot.wait(180)
+        reboot.wait(LIMIT)
     print(f"online {seconds:.1f} s after the lease")
     restore()
     assert "sitelink" not in on("site-b", "cat /etc/resolv.conf").stdout
@@ -240,5 +254,6 @@ def test_removed_while_away_nothing_is_left(away, tmp_path):
 
 @pytest.mark.parametrize("argv", [("--check", "--diff"), ()], ids=["check", "run"])
 def test_a_second_run_changes_nothing(argv):
+    wait_for_the_names()
     counts = recap(site_yml(*argv))
     assert {site: counts[site]["changed"] for site in SITES} == dict.fromkeys(SITES, 0)

@@ -11,7 +11,7 @@ import time
 import pytest
 
 import marked
-from lab_tests import INVENTORY, lab, on, recap, run, status
+from lab_tests import INVENTORY, lab, on, recap, run, status, wait_for
 
 SITE = "site-a"
 UNIT = "sitelink-gateway@eth1"
@@ -36,11 +36,8 @@ def sender():
     return marked.counts(on(SITE, f"cat {marked.COUNTS}").stdout)
 
 
-def eventually(condition, seconds=60):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, on(SITE, "sitelink status; ip rule; ip route show table 305").stdout
-        time.sleep(0.2)
+def eventually(condition):
+    wait_for(condition, lambda: on(SITE, "sitelink status; ip rule; ip route show table 305").stdout)
 
 
 def all_is_well():
@@ -103,8 +100,7 @@ def test_nothing_strays_while_the_daemon_is_stopped():
         )
         lab("renumber", "--wait", SITE)
         counted = sender()
-        time.sleep(1)
-        assert sender()[1] > counted[1]  # refused: nobody sets the route
+        eventually(lambda: sender()[1] > counted[1])  # refused: nobody sets the route
         assert leaked() == before
     finally:
         on(SITE, f"systemctl start {UNIT}")

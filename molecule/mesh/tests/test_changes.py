@@ -16,7 +16,7 @@ import pytest
 import steady
 
 import lab_tests
-from lab_tests import INVENTORY, ROOT, SITES, lab, on, recap
+from lab_tests import INVENTORY, ROOT, SITES, lab, on, recap, wait_for_the_names
 
 NEW = "site-d"
 EVERYONE = [*SITES, NEW]
@@ -202,6 +202,7 @@ def test_adding_a_site_costs_the_others_no_packet(before):
 
 
 def test_a_finished_mesh_needs_no_change_and_few_tasks():
+    wait_for_the_names(EVERYONE)
     counts = recap(playbook("site", "-vv"))
     assert {host: count["changed"] for host, count in counts.items()} == dict.fromkeys([*EVERYONE, "localhost"], 0)
 
@@ -281,6 +282,7 @@ def test_a_key_in_the_vault_is_of_no_use_to_a_reader():
 
 def test_both_kinds_of_keys_are_what_the_next_run_finds():
     password = f"--vault-password-file={COPY / '.vault-password'}"
+    wait_for_the_names(EVERYONE)
     counts = recap(playbook("site", password))
     assert {host: count["changed"] for host, count in counts.items()} == dict.fromkeys([*EVERYONE, "localhost"], 0)
     # A second key for each replaces the first.

@@ -108,6 +108,7 @@ def test_an_interface_that_was_brought_up_by_hand_is_taken_over_by_its_unit(rest
     playbook("site", "--limit=site-b")
     wait_for_the_mesh()
     assert on("site-b", "systemctl is-active wg-quick@wg0").stdout.strip() == "active"
+    wait_for_the_names()
     assert recap(playbook("site", "--limit=site-b"))["site-b"]["changed"] == 0
 
 
@@ -131,6 +132,7 @@ def test_a_nic_that_got_another_name_leaves_nothing_of_the_old(restored, invento
         playbook("site", "--limit=site-b", inventory=inventory)
         wait_for_the_mesh()
         assert [line for line in on("site-b", LOOK).stdout.splitlines() if "eth1" in line] == []
+        wait_for_the_names()
         counts = recap(playbook("site", "--limit=site-b", inventory=inventory))
         assert counts["site-b"]["changed"] == 0
     finally:

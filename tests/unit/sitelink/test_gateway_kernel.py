@@ -608,7 +608,7 @@ def test_what_is_flushed_comes_back(site, daemon):
     site.sh("ip route flush table 305")
     wait_for(lambda: "via 10.23.64.1" in routes(site) and "unreachable" in routes(site))
     site.sh("while ip rule del pref 305 2>/dev/null; do :; done")
-    wait_for(lambda: (rules(site), routes(site)) == before, lambda: "%s %s %s %s" % (before, rules(site), routes(site), state(site)), 60)
+    wait_for(lambda: (rules(site), routes(site)) == before, lambda: "%s %s %s %s" % (before, rules(site), routes(site), state(site)))
     # the article's own script, for instance
     site.sh("ip route replace default via 10.23.64.99 dev eth1 onlink table 305")
     wait_for(lambda: (rules(site), routes(site)) == before)
