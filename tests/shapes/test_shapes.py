@@ -4,10 +4,11 @@
 import re
 
 import pytest
+import yaml
 
 from sitelab.shapes import SUDO_PASSWORD
 
-from conftest import OVERLAY, SIGNS, SITES, before, changed, inside, told
+from conftest import OVERLAY, SIGNS, SITES, before, changed, in_the_inventory, inside, told
 from lab_tests import recap, wait_for
 
 each_shape = pytest.mark.parametrize("shape", SITES)
@@ -29,9 +30,17 @@ def test_the_second_run_changes_nothing(seen, shape):
     assert changed(seen.second, shape) == []
 
 
-def test_no_run_prints_the_password_for_sudo(seen):
+def test_no_run_prints_a_secret(seen):
     assert recap(seen.second)["site-a"]["ok"] > 0
-    assert SUDO_PASSWORD not in seen.second.stdout + seen.second.stderr
+    vault = in_the_inventory(seen.inventory, "ansible-vault", "view", "group_vars/all/vault.yml", check=True).stdout
+    values = yaml.safe_load(vault)
+    assert values["ansible_become_password"] == SUDO_PASSWORD and len(values) == 3
+    assert [name for name, value in values.items() if value in seen.second.stdout + seen.second.stderr] == []
+
+
+def test_the_first_run_of_a_new_inventory_warns_of_nothing(seen):
+    said = seen.first.stdout + seen.first.stderr
+    assert "[WARNING]" not in said and "[DEPRECATION" not in said, said
 
 
 @pytest.mark.parametrize("when", ["applied", "rebooted"])
