@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Each event of the healing table once: it heals at all, by what it should. How fast is for bench/heal to say."""
 
+import contextlib
 import json
 import sys
 
@@ -8,7 +9,7 @@ import pytest
 from mesh_watch import Watch, podman
 from steady import pings
 
-from lab_tests import LIMIT, OVERLAY, PAIRS, ROOT, SITES, lab, on, status, wait_for
+from lab_tests import LIMIT, OVERLAY, PAIRS, ROOT, SITES, lab, leased_prefix, on, status, underlay_address, wait_for
 
 LIE = """
 import socket, sys, time
@@ -93,6 +94,53 @@ def test_two_of_three_renumber_without_dns(watch):
     assert {peer["endpoint_source"] for peer in found} <= {"peer", "roamed"}
     assert "peer" in {peer["endpoint_source"] for peer in found}
     assert any(peer["heal"] for peer in found)
+
+
+@contextlib.contextmanager
+def resolver(container, address, name, answer):
+    """A DNS server that knows one name, where no other one does."""
+    pid = "/run/resolver-of-healing.pid"
+    lab("exec", container, "--", "dnsmasq", "--conf-file=/dev/null", "--no-resolv", "--no-hosts", "--bind-interfaces",
+        f"--listen-address={address}", "--except-interface=lo", f"--address=/{name}/{answer}", f"--pid-file={pid}")  # fmt: skip
+    try:
+        yield
+    finally:
+        lab("exec", container, "--", "sh", "-c", f"kill $(cat {pid})")
+
+
+def finds(watch, site, other):
+    """A site finds another one that no member can tell it of, by its name."""
+    wait_for(lambda: watch.pings(site, other) and watch.pings(other, site), lambda: (peers(site), peers(other)))
+    eventually(lambda: peers(site)[other]["alive"] and peers(other)[site]["alive"])
+    assert (peers(site)[other]["endpoint_source"], peers(other)[site]["endpoint_source"]) == ("dns", "roamed")
+
+
+def test_two_that_moved_meet_by_the_resolver_of_the_lease(watch):
+    """Their own resolvers are gone, and the third site is off."""
+    off = "sitelink-mesh@wg0 wg-quick@wg0"
+    on("site-c", f"systemctl stop {off}")
+    try:
+        lab("dns", "stop")
+        lab("renumber", "--wait", "site-a", "site-b")
+        with resolver("carrier", leased_prefix("site-a")[1], "site-b.lab.test", underlay_address("site-b")):
+            finds(watch, "site-a", "site-b")
+    finally:
+        on("site-c", f"systemctl start {off}")
+
+
+def test_two_that_moved_meet_by_the_resolver_of_a_live_peer(watch):
+    """Which itself cannot reach one of the two, so that it has nothing to tell."""
+    both = "{ ont-b, ont-c }"
+    drop = f"chain c {{ type filter hook forward priority 0; iifname {both} oifname {both} drop; }}"
+    lab("exec", "carrier", "--", "nft", f"table inet apart {{ {drop}; }}")
+    try:
+        lab("dns", "stop")
+        lab("renumber", "--wait", "site-a", "site-c")
+        with resolver("site-b", OVERLAY["site-b"], "site-c.lab.test", underlay_address("site-c")):
+            finds(watch, "site-a", "site-c")
+        assert not peers("site-b")["site-c"]["alive"]
+    finally:
+        lab("exec", "carrier", "--", "nft", "delete table inet apart")
 
 
 def test_all_renumber_and_dns_knows(watch):
