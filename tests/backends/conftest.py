@@ -29,6 +29,8 @@ def world(tmp_path_factory):
     return made
 
 
-@pytest.fixture(params=CHOSEN + [pytest.param(name, marks=pytest.mark.skip(reason=why)) for name, why in MISSING.items()])
+@pytest.fixture(
+    params=CHOSEN + [pytest.param(name, marks=pytest.mark.skip(reason=why)) for name, why in MISSING.items()]
+)
 def site(world, request):
     return world.sites[request.param]
