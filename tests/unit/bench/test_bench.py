@@ -196,7 +196,7 @@ def test_nothing_asked_for_is_nothing_measured(load, monkeypatch, name, argument
 
 
 def test_gateway_that_never_gets_its_route(load, monkeypatch):
-    gateway = load("gateway", "--changes", "1", "--article-changes", "0", "--idle", "0")
+    gateway = load("gateway", "--changes", "1", "--article-changes", "0", "--idle", "0", "--silences", "0")
     monkeypatch.setattr(gateway, "SETTLED", 0)
     monkeypatch.setattr(gateway.cli, "size", lambda: 3)
     monkeypatch.setattr(gateway.time, "sleep", nothing)
