@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The gateway with every network manager of Debian 12. Run by `scripts/test gateway`."""
+"""The gateway with every network manager. Run by `scripts/test gateway` (Debian 12) and `scripts/test gateways` (the others)."""
 
 import os
 import pathlib
@@ -10,9 +10,11 @@ import pytest
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "lab"), str(ROOT / "molecule" / "shared")]
 
-from lab_stacks import World, wanted
+from lab_stacks import MISSING, STACKS, World, wanted
 
-CHOSEN = wanted(["netplan", "networkd", "networkmanager", "ifupdown-dhclient", "ifupdown-dhcpcd"])
+DEBIAN_12 = ["netplan", "networkd", "networkmanager", "ifupdown-dhclient", "ifupdown-dhcpcd"]
+CHOSEN = wanted(STACKS if os.environ.get("SITELINK_STACKS") else DEBIAN_12)
+WITHOUT = [name for name in os.environ.get("SITELINK_STACKS", "").split() if name in MISSING]
 ROLES = [{"role": "sitelink.tr069.nic_dhcp"}, {"role": "sitelink.tr069.tr069_gateway"}]
 
 
@@ -25,6 +27,6 @@ def world(tmp_path_factory):
     return made
 
 
-@pytest.fixture(params=CHOSEN)
+@pytest.fixture(params=CHOSEN + [pytest.param(name, marks=pytest.mark.skip(reason=MISSING[name])) for name in WITHOUT])
 def site(world, request):
     return world.sites[request.param]

@@ -183,14 +183,16 @@ def pull(world):
 BY_HAND = {
     "netplan": "networkctl reconfigure eth1",
     "networkd": "networkctl down eth1; sleep 1; networkctl up eth1",
-    "networkmanager": "nmcli connection down sitelink-eth1; sleep 1; nmcli connection up sitelink-eth1",
-    "ifupdown-dhclient": "ifdown eth1; sleep 1; ifup eth1",
-    "ifupdown-dhcpcd": "ifdown eth1; sleep 1; ifup eth1",
+    **dict.fromkeys(
+        ["networkmanager", "networkmanager-ifcfg"],
+        "nmcli connection down sitelink-eth1; sleep 1; nmcli connection up sitelink-eth1",
+    ),
+    **dict.fromkeys(["ifupdown-dhclient", "ifupdown-dhcpcd", "network-scripts"], "ifdown eth1; sleep 1; ifup eth1"),
 }
 
 
 def by_hand(world):
-    return world.attempt(lambda site: site.run(BY_HAND[site.stack]))
+    return world.attempt(lambda site: site.run(BY_HAND[site.backend]))
 
 
 def restart(world):
