@@ -33,3 +33,11 @@ def test_a_peer_whose_packets_leave_elsewhere_is_told_so_dead_or_alive(monkeypat
         assert found["reason"] == ("" if alive else "there is no handshake with it")
     else:
         assert words in found["reason"]
+
+
+def test_a_peer_that_somebody_gave_an_endpoint_of_ipv6_is_shown_with_a_reason():
+    cfg = types.SimpleNamespace(fwmark=0x131, underlay_interface="eth1", site="site-a")
+    device = types.SimpleNamespace(peers={"KB": Live("[fd00::7]:22000", 0, 0, 0)})
+    kernel = netlink.Kernel.__new__(netlink.Kernel)  # it must not be asked: it has no socket
+    found = status._peer(kernel, cfg, PLAN, device, {"alive": True}, True, None, None)
+    assert found["endpoint"] == "[fd00::7]:22000" and "would leave by no NIC at all" in found["reason"]
