@@ -123,18 +123,18 @@ def test_the_table_of_a_site_that_uses_the_exit_loads(net):
         exit_.sh(f"nft --check -f {directory}/{name}.nft")
 
 
-def datagrams(receiver, *sent):
+def datagrams(receiver, *sent, port=PORT):
     """What of [(sender, its address, target)] arrives, by index. A connection would not tell: its answer is dropped as well."""
     with receiver.entered():
         listener = socket.socket(type=socket.SOCK_DGRAM)
     with contextlib.closing(listener):
-        listener.bind(("", PORT))
+        listener.bind(("", port))
         listener.settimeout(LIMIT)
         for index, (sender, source, target) in enumerate((*sent, (receiver, "127.0.0.1", "127.0.0.1"))):
             with sender.entered(), contextlib.closing(socket.socket(type=socket.SOCK_DGRAM)) as client:
                 client.bind((source, 0))
                 with contextlib.suppress(PermissionError):  # dropped on the way out
-                    client.sendto(bytes([index]), (target, PORT))
+                    client.sendto(bytes([index]), (target, port))
         arrived = []
         while len(sent) not in arrived:  # the receiver's own, after all others
             arrived += listener.recv(1)
@@ -149,6 +149,14 @@ def test_a_stranger_of_the_carrier_reaches_nothing(net):
     assert datagrams(exit_, *strangers, (broadband, "192.168.1.10", "192.168.1.2")) == [len(strangers)]
     # Nor through the site to its LAN.
     assert datagrams(broadband, (carrier, CARRIER, "192.168.1.10"), (exit_, "192.168.1.2", "192.168.1.10")) == [1]
+
+
+def test_wireguard_is_reached_from_the_underlay_at_the_address_of_eth1_and_no_other_way(net):
+    exit_, _, _, carrier, _ = net
+    beyond = "198.51.100.9"  # no address of the underlay
+    carrier.sh(f"ip address replace {beyond}/32 dev lo")
+    sent = ((carrier, CARRIER, "10.23.0.5"), (carrier, beyond, "10.23.0.5"), (carrier, CARRIER, "192.168.1.2"))
+    assert datagrams(exit_, *sent, port=22000) == [0]
 
 
 def test_nothing_goes_out_to_the_carrier_that_was_not_planned(net):
