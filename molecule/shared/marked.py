@@ -46,7 +46,7 @@ cat > {PROGRAM} <<'END'
 cat > /etc/systemd/system/{UNIT}.service <<'END'
 {SERVICE}END
 systemctl daemon-reload && systemctl enable --now {UNIT}
-for _ in $(seq 100); do [ ! -e {COUNTS} ] || exit 0; sleep 0.1; done
+for _ in $(seq 3000); do [ ! -e {COUNTS} ] || exit 0; sleep 0.1; done
 exit 1
 """
 

@@ -70,13 +70,11 @@ def write(site, variable, value):
 
 
 def silent(sites=EVERYONE):
-    """The ordered pairs that do not answer within some seconds."""
+    """The ordered pairs that do not answer within two minutes."""
     pairs = list(itertools.permutations(sites, 2))
 
     def answers(pair):
-        command = (
-            f"for i in 1 2 3 4 5 6 7 8 9 10; do ping -c 1 -W 1 {OVERLAY[pair[1]]} >/dev/null && exit; done; echo silent"
-        )
+        command = f"for i in $(seq 120); do ping -c 1 -W 1 {OVERLAY[pair[1]]} >/dev/null && exit; done; echo silent"
         return inside(pair[0], command).strip() != "silent"
 
     with concurrent.futures.ThreadPoolExecutor(4) as pool:
