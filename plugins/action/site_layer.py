@@ -15,6 +15,7 @@ import typing as t
 from ansible.errors import AnsibleActionFail, AnsibleError
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
+from ansible_collections.sitelink.tr069.plugins.plugin_utils._filters import import_filters
 
 try:
     from ansible.template import trust_as_template
@@ -26,6 +27,10 @@ except ImportError:  # announced to go in 2.23
 
     def generate_ansible_template_vars(*paths: str) -> dict[str, t.Any]:
         return {"ansible_managed": "Ansible managed"}
+
+
+# Ansible loads this module before it forks.
+import_filters()
 
 
 class ActionModule(ActionBase):

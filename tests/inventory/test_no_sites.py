@@ -38,6 +38,10 @@ def test_a_group_of_its_own_is_planned(inventory):
     assert "PLAY [Join the sites into one mesh]" in inventory.playbook("site").stdout
     inventory.write("hosts.yml", {"sites": {"hosts": dict.fromkeys(("site-a", "site-b", "site-c"))},
                                   "vpn": {"hosts": dict.fromkeys(("site-a", "site-b"))}})  # fmt: skip
+    inventory.change("host_vars/site-a.yml", ddns_publish_for=["site-b"])
     said = inventory.playbook("site").stdout
-    assert "PLAY [Join the sites into one mesh]" in said and "UNREACHABLE" in said, said
+    assert "PLAY [Join the sites into one mesh]" in said, said
     assert "fatal: [site-a]" in said and "fatal: [site-c]" not in said, said  # it is not in the mesh
+    # New keys are for that group's mesh as well.
+    said = inventory.playbook("rotate_keys", "-e", "sites=site-a").stdout
+    assert "PLAY [Tell all sites]" in said and "is planned for" not in said, said

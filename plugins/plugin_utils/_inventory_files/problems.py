@@ -78,12 +78,23 @@ def problems(
     found += _of_lists(paths, groups, known, opened, of_hosts, of_groups)
     found += dropped(paths, {problem["file"] for problem in found}, groups)
     found += _outside(groups, sites, of_hosts, of_groups)
+    found += _never_set_up(groups, sites)
     found += hidden(groups, passwords["host_vars"], passwords["group_vars"])
     for path in paths:
         if path.is_dir():
             told = {problem["file"].partition("/")[0] for problem in found}  # a misnamed directory, for one
             found += [stray for stray in strays(path) if stray["file"].partition("/")[0] not in told]
     return found
+
+
+def _never_set_up(groups: Mapping[str, list[str]], sites: str) -> Iterator[dict[str, t.Any]]:
+    """Hosts of the group that the mesh is planned for whom no playbook sets up: the plays are about the group sites."""
+    for host in sorted(set(groups.get(sites, [])) - set(groups.get("sites", []))):
+        message = (
+            f"{host}: is in the group {sites}, which the mesh is planned for (wireguard_mesh_group), but not in the group sites, whose "
+            f"hosts are set up: it would be a peer that never answers. Write it below sites: too, or take it out of {sites}."
+        )
+        yield {"file": host, "message": message, "unreadable": False}
 
 
 def _of_lists(

@@ -489,7 +489,7 @@ def test_a_group_with_a_slip_in_its_name_is_told_whatever_its_hosts_have(invento
             "sites",
         ),
         (
-            {"branch1": ["c"], "all": [*HOSTS, "c"]},
+            {"branch1": ["c"], "sites": [*HOSTS, "c"], "all": [*HOSTS, "c"]},
             "host_vars/c.yml",
             "wireguard_mesh_address: 192.168.12.1\n",
             "branch1",
