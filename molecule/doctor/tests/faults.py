@@ -85,10 +85,12 @@ def gateway_silent():
 
 
 @contextlib.contextmanager
-def another_answer():
-    """A rule of somebody's takes the answers to the broadband, and the filter is strict."""
-    address = underlay_address(SITE)
-    rule = f"from {address} to 10.0.0.0/7 lookup main pref 200"
+def another_answer(mark=""):
+    """A rule of somebody's takes the answers to the broadband, and the filter is strict.
+
+    mark: of the answers that the rule is about. The filter asks about those without a mark, and WireGuard's have one.
+    """
+    rule = f"from {underlay_address(SITE)} to 10.0.0.0/7 {mark} lookup main pref 200"
     with commands(SITE, f"sysctl -qw net.ipv4.conf.eth1.rp_filter=1; ip rule add {rule}",
                   f"sysctl -qw net.ipv4.conf.eth1.rp_filter=0; ip rule del {rule}"):  # fmt: skip
         yield

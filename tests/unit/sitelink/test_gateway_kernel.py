@@ -906,6 +906,7 @@ class TestTheCheckBeforeTheStart:
                 assert not found or ("pref 100 " in found[0] and "tr069_rule_priority to 99" in found[0])
             where = "do not leave at all" if rule.endswith("prohibit") else "would leave by eth0 instead of eth1"
             assert not after or where in after[0]
+            assert not after or (" from 10.23.64.5 mark 0x131" in after[0]) == ("from 10.23.64.5" in rule), after
         finally:
             os.unlink(os.path.join(site.etc, "mesh-wg0.json"))
             site.sh("ip rule del pref 100; ip rule del pref 200; ip route flush table 220 || true")

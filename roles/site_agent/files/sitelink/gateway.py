@@ -317,9 +317,9 @@ def _way_text(cfg, way):
         cure = "write into its file: PostUp = ip rule del %s; ip rule add pref 32765 %s" % (selector, selector)
     elif rule.priority > 1:
         cure = "set tr069_rule_priority to %d, so that it comes behind, or %s" % (rule.priority - 1, cure)
-    return "packets with mark 0x%x to %s %s, because of a rule in front that is not sitelink's: %s%s; %s; see: ip route get %s mark 0x%x" % (
+    return "packets with mark 0x%x to %s %s, because of a rule in front that is not sitelink's: %s%s; %s; see: ip route get %s%s mark 0x%x" % (
         cfg.fwmark, way.part, what, describe_rule(rule), maker, cure,
-        way.address, cfg.fwmark,
+        way.address, " from " + way.flow.source if way.flow.source else "", cfg.fwmark,
     )  # fmt: skip
 
 
