@@ -217,6 +217,7 @@ def test_the_layers_are_in_place_and_a_second_run_finds_nothing_to_do(machine):
     assert machine.play()[1] == 0 and machine.said() == []
 
 
+@pytest.mark.long
 def test_the_watch_alone_goes_with_what_it_wrote_and_kept(machine):
     for path in ("var/lib/sitelink/watch.json", "var/lib/prometheus/node-exporter/sitelink.prom"):
         (machine.up / path).write_text("{}\n")
@@ -226,6 +227,7 @@ def test_the_watch_alone_goes_with_what_it_wrote_and_kept(machine):
     assert machine.files() == FILES | RUN
 
 
+@pytest.mark.long
 def test_check_mode_shows_a_change_and_makes_none(machine):
     machine.said()
     before = {path: (machine.up / path).read_text() for path in machine.files()}
@@ -253,6 +255,7 @@ def test_a_change_restarts_what_it_is_about_and_what_another_nic_left_goes_witho
     assert "8022" in (machine.up / "etc/sitelink/firewall-eth1.nft").read_text()
 
 
+@pytest.mark.long
 def test_a_table_that_somebody_else_uses_is_refused_by_name(machine):
     """The rule of the source article, which the role does not take away by itself."""
     rule = "pref 100 to 10.0.0.0/7 fwmark 0x131 lookup 77"
@@ -263,6 +266,7 @@ def test_a_table_that_somebody_else_uses_is_refused_by_name(machine):
     assert json.loads((machine.up / "etc/sitelink/gateway-eth1.json").read_text())["table"] == 305
 
 
+@pytest.mark.long
 def test_what_looks_after_dns_comes_with_an_exit_and_is_undone_without(machine):
     unit, kept = "sitelink-names@wg0.path", machine.up / "var/lib/sitelink/resolv-wg0.conf"
     machine.said()
@@ -279,6 +283,7 @@ def test_what_looks_after_dns_comes_with_an_exit_and_is_undone_without(machine):
     assert machine.play()[1] == 0
 
 
+@pytest.mark.long
 def test_a_key_that_never_left_the_site_is_put_in_there_and_goes_with_the_setting(machine):
     if shutil.which("wg") is None:
         pytest.skip("needs wg")
@@ -309,6 +314,7 @@ def test_a_key_that_never_left_the_site_is_put_in_there_and_goes_with_the_settin
     assert machine.files() == FILES | RUN | keys, "the keys are the site's, until it leaves"
 
 
+@pytest.mark.long
 def test_forwarding_is_as_before_where_it_is_not_wanted_any_more(machine):
     machine.play(lan_gateway=False)
     assert machine.forwards() == "0" and machine.files() >= FILES and not (machine.up / BEFORE).exists()
