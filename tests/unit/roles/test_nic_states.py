@@ -53,7 +53,7 @@ def decided(tmp_path_factory):
         backends.append("".join(line[1] for line in lines if line[0] == "auto"))
         seen = {"nic_dhcp eth1": "".join("\t".join(line) + "\n" for line in lines)}
         cases.append({**DEFAULTS, **(more[0] if len(more) == 2 else {}), "name": name, "seen": seen})
-    tasks = list(of_all_cases(yaml.safe_load((ROLE / "tasks" / "preflight.yml").read_text())))
+    tasks = list(of_all_cases(yaml.safe_load((ROLE / "tasks" / "refuse.yml").read_text())))
     results = (
         "{{ [" + ", ".join(task["register"] for task in tasks) + "] | map(attribute='results') | list | to_json }}"
     )
