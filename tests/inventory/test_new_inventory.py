@@ -242,7 +242,7 @@ def test_what_holds_for_the_sites_does_not_hold_for_the_controller(mesh):
         ({"sites": "shenzhen.yml"}, "ends like the name of a file"),
         ({"domain": ""}, "domain is missing. Write your DNS domain, with -e domain=example.com."),
         ({"domain": "*.example.com"}, 'domain is "*.example.com", which is not a full domain name: it holds'),
-        ({"domain": "example。com"}, "(IDEOGRAPHIC FULL STOP). Write example.com."),
+        ({"domain": "example。com"}, "(IDEOGRAPHIC FULL STOP). Write example.com, with the keyboard in English"),
         ({"sites": "sz_1"}, 'sites: sz_1 would have the name "sz_1.example.net", which is not a full domain name'),
         ({"sites": "深圳"}, 'sites: "深圳" holds the character "深"'),
         ({"domain": "example"}, "domain is example, which has no ending"),
