@@ -234,6 +234,7 @@ OTHERS = [
     (HOOK % ("exit", "ntpsec"), ntpsec, 0o644),
     (HOOK % ("exit", "timesyncd"), timesyncd, 0o644),
     ("/etc/dhcp/dhclient.d/ntp.sh", RED_HAT_NTP.format(), 0o755),
+    *[(f"/etc/dhcp/dhclient-{when}-hooks", f"set | grep -E '^(new|old)_' >>/run/{when}\n", 0o755) for when in ("enter", "exit")],
     ("/usr/lib/dhcpcd/dhcpcd-hooks/70-time", "interface=$interface\n" + CHRONY + ntpsec + timesyncd, 0o644),
     (DISPATCHER + "20-chrony-dhcp", (f"#!/bin/sh\necho $2 $1 >>/run/dispatched\ninterface=$1; new_ntp_servers=$DHCP4_NTP_SERVERS\n"
      f"case $2 in up | dhcp4-change) reason=BOUND ;; esac\n{CHRONY}"), 0o755),
@@ -266,14 +267,12 @@ IFUPDOWN = (
     "ifdown eth1",
 )
 # Red Hat's dhclient knows option 121 by the name that its script looks for; Debian's has to be told.
-DHCLIENT = (
-    "dhclient -4 -q -1 -cf /run/dhclient.conf -sf /run/red-hat -pf /run/dhclient.pid -lf /run/dhclient.leases eth1"
-)
+DHCLIENT = "dhclient -4 -q -1 -cf /run/dhclient.conf -pf /run/dhclient.pid -lf /run/dhclient.leases eth1"
 SCRIPTS = (
     "bookworm-nics",
     (
         "{ echo 'option classless-static-routes code 121 = array of unsigned integer 8;'; cat /etc/dhcp/dhclient-eth1.conf; } >/run/dhclient.conf;"
-        " cp /etc/red-hat /run/red-hat"
+        " cp /etc/red-hat /usr/sbin/dhclient-script"
     ),
     DHCLIENT,
     DHCLIENT.replace("-q -1", "-q -r"),
@@ -403,7 +402,11 @@ def broadcasts(found):
     return {route.split()[1] for route in routes} - {"10.23.64.0"}
 
 
-def test_the_hook_leaves_red_hats_script_the_address_and_nothing_else(host):
+# Of all that a server sends, without new_ and old_.
+LEFT = {"ip_address", "subnet_mask", "broadcast_address", "network_number", "expiry"}
+
+
+def test_red_hats_script_is_left_the_address_and_nothing_else(host):
     """By the real dhclient, with Red Hat's names."""
     found = host("network-scripts")
     sent = {line.partition("=")[0] for line in found.read("/run/sent").splitlines()}
@@ -418,11 +421,9 @@ def test_the_hook_leaves_red_hats_script_the_address_and_nothing_else(host):
     }
     offered |= {"classless_static_routes", "domain_search", "netbios_name_servers"}
     assert {f"new_{name}" for name in offered | {"ip_address", "subnet_mask"}} <= sent
-    left = {line.partition("=")[0] for line in found.read("/run/left").splitlines()}
-    assert {"new_ip_address", "new_subnet_mask", "new_broadcast_address"} <= left
-    assert {name for name in left if not name.startswith("new_dhcp_")} <= {
-        "new_ip_address", "new_subnet_mask", "new_broadcast_address", "new_network_number", "new_expiry",
-    }  # fmt: skip
+    left = {line.partition("=")[0].partition("_")[2] for line in found.read("/run/left").splitlines()}
+    assert {"ip_address", "subnet_mask", "broadcast_address"} <= left
+    assert {name for name in left if not name.startswith("dhcp_")} <= LEFT
     assert "nameserver" not in found.read("/run/resolv")
     routes = found.run("ip route").stdout.replace("linkdown", "").splitlines()
     assert [route.split(" proto")[0].strip() for route in routes] == [
@@ -430,3 +431,12 @@ def test_the_hook_leaves_red_hats_script_the_address_and_nothing_else(host):
     ]  # fmt: skip
     assert "mtu 1500" in found.run("ip link show eth1").stdout
     assert found.read("/run/name") == ""
+
+
+def test_the_sites_own_hooks_run_and_see_nothing_else_either(host):
+    """Red Hat's script has one file of them for all NICs: what stands there is not ours to replace."""
+    found = host("network-scripts")
+    for when in ("enter", "exit"):
+        seen = {line.partition("=")[0].partition("_")[2] for line in found.read(f"/run/{when}").splitlines()}
+        assert {"ip_address", "subnet_mask", "broadcast_address"} <= seen
+        assert {name for name in seen if not name.startswith("dhcp_")} <= LEFT

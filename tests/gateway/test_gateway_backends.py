@@ -409,4 +409,7 @@ def test_absent_leaves_nothing(world, site):
     assert site.run("find / -xdev -name '*gateway-eth*' -o -xdev -name 'sitelink-gateway*'; ls /run/sitelink | "
                     "grep gateway || true") == ""  # fmt: skip
     assert sysctls(site) == world.once("applied", lambda: apply(world))["sysctl"][site.stack]
-    assert {path for path in site.snapshot()["etc"].items() if "eth2" not in path[0]} == set(site.before["etc"].items())
+    plans = [json.loads(site.run(f"cat /etc/sitelink/nic-{nic}.json")) for nic in ("eth1", "eth2")]
+    ours = {item["path"] for plan in plans for item in plan["files"]}
+    left = {path for path in site.snapshot()["etc"].items() if path[0] not in ours}
+    assert left == set(site.before["etc"].items())

@@ -415,8 +415,4 @@ for nic in "$@"; do
   [ ! -e "$root/etc/sysconfig/network/ifcfg-$nic" ] || ! runs wickedd || also wicked "$nic" "/etc/sysconfig/network/ifcfg-$nic"
 done
 [ ! -x "$scripts/ifup-eth" ] || boots || also boot "$1" network.service
-# The files that all NICs share there.
-for file in "$root"/etc/dhcp/dhclient-enter-hooks "$root"/etc/dhcp/dhclient-exit-hooks; do
-  [ -x "$scripts/ifup-eth" ] && [ -e "$file" ] && found "$file" shared
-done
 exit 0

@@ -9,7 +9,6 @@ BY_DHCLIENT, BY_DHCPCD = ({"nic_dhcp_backend": f"ifupdown-{client}"} for client 
 BY_SCRIPTS = {"nic_dhcp_backend": "network-scripts"}
 BY_IFCFG = {"nic_dhcp_backend": "networkmanager-ifcfg"}
 DHCPCD = {**DHCLIENT, "programs": ("ifup", "ifquery", "dhcpcd")}
-# Its enter hooks, which are ours, are not shared by others.
 CENTOS = {
     "files": {**IFCFG, **IFCFG_RH, f"{SCRIPTS}/ifup-eth": "->/bin/true", "/etc/rc.d/rc3.d/S10network": ""},
     "programs": ("dhclient",),
@@ -136,6 +135,9 @@ CLIENTS = {
         "",
     ),
     "network-scripts by SysV": (CENTOS, BY_SCRIPTS, ""),
+    "network-scripts, with hooks of the site's own": (
+        on(CENTOS, {f"/etc/dhcp/dhclient-{when}-hooks": "echo $reason\n" for when in ("enter", "exit")}), BY_SCRIPTS, "",
+    ),
     "network-scripts by systemd": (
         on(ROCKY, {f"{SCRIPTS}/ifup-eth": "->/bin/true"}, programs=("dhclient",), running="network"),
         BY_SCRIPTS,

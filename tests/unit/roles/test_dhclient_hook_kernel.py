@@ -31,9 +31,10 @@ def run():
         pytest.skip("needs root and unshare")
     variables = yaml.safe_load((ROLE / "vars" / "main.yml").read_text())
 
-    def run(script, interface="eth1", template="dhclient-exit-hook.j2"):
-        text = (ROLE / "templates" / template).read_text()
-        hook = jinja2.Template(text).render(nic_dhcp_interface="eth1", __nic_dhcp_metric=variables["__nic_dhcp_metric"])
+    def run(script, interface="eth1", template="dhclient-exit-hook.j2", replaced=("", "")):
+        templates = jinja2.Environment(loader=jinja2.FileSystemLoader(ROLE / "templates"), trim_blocks=True)
+        given = {"nic_dhcp_interface": "eth1", "__nic_dhcp_metric": variables["__nic_dhcp_metric"]}
+        hook = templates.get_template(template).render(given).replace(*replaced)
         text = f"{SITE}hook() {{ interface={interface}; reason=$1\n{hook}\n}}\n{script}"
         done = subprocess.run(["unshare", "--net", "sh", "-c", text], text=True, capture_output=True)
         assert done.returncode == 0 and not done.stderr, done.stderr
@@ -114,3 +115,18 @@ def test_what_dhcpcd_takes_for_a_broadcast_address_is_taken_back(run, lease, sen
     )
     assert broadcasts(line for line in found if " dev eth1 " in line) == LEASES[lease]
     assert "10.9.0.9" in " ".join(found)  # another NIC is none of its business
+
+
+def test_where_hooks_are_of_all_nics_the_clients_own_script_is_run_with_the_address_alone(run, tmp_path):
+    """The end of its own script tells dhclient whether it can use the address."""
+    (tmp_path / "script").write_text("#!/bin/sh\necho $1 $reason; env | grep ^new_; exit 3\n")
+    (tmp_path / "script").chmod(0o755)
+    found = run(
+        "export new_ip_address=192.168.1.77 new_routers=192.168.1.1 new_rfc3442_classless_static_routes=0 reason;"
+        f"(hook BOUND) || echo code $?; {ROUTES}",
+        template="dhclient-script.j2", replaced=("/sbin/dhclient-script", str(tmp_path / "script")),
+    )  # fmt: skip
+    assert found[:3] == ["BOUND BOUND", "new_ip_address=192.168.1.77", "code 3"]
+    assert [line.strip() for line in found[3:] if "metric 5" not in line] == [
+        "192.168.1.0/24 proto kernel scope link src 192.168.1.77 metric 4096"
+    ]

@@ -10,7 +10,7 @@ import sys
 import pytest
 import yaml
 
-from nic_rendered import ROLE, ROOT, plans
+from nic_rendered import ROLE, ROOT, files, plans
 
 COLLECT = """
 import json, sys
@@ -69,6 +69,15 @@ def test_the_client_of_every_backend_is_run_alone_unless_it_is_networkds(backend
     text = (ROOT / "tests" / "clients" / "test_clients.py").read_text()
     table = text[text.index("CLIENTS = {") : text.index("}", text.index("CLIENTS = {"))]
     assert {backend for backend in backends if f'"{backend}": ' in table} == backends - {"netplan", "networkd"}
+
+
+def test_no_file_of_a_nic_is_also_that_of_another(backends, tmp_path):
+    """A site with two carriers has two NICs: what is made, changed or given back for one is none of the other's."""
+    nics = [{"nic_dhcp_interface": nic} for nic in ("eth1", "eth2")]
+    made = [files(plan) for plan in plans(tmp_path, [(backend, nic) for backend in sorted(backends) for nic in nics])]
+    for first, second in zip(made[::2], made[1::2], strict=True):
+        assert set(first) & set(second) == set()
+        assert [path for path, text in first.items() if "eth2" in text] == []
 
 
 @pytest.mark.parametrize("language", ["en", "zh-CN"])

@@ -3,6 +3,7 @@
 
 import json
 import pathlib
+import re
 import subprocess
 import sys
 
@@ -81,3 +82,12 @@ def test_what_configures_the_nic_is_named_before_any_change(decided, name):
     words, said = ALL_MADE[name][2], " ".join(decided[name][1].split())
     assert decided[name][0] == ALL_MADE[name][1].get("backend", decided[name][0])
     assert (words in said and said.startswith("shenzhen: ")) if words else said == "", said
+
+
+def test_every_word_against_a_site_has_a_task_of_its_own_that_ends_the_run():
+    """A word that no task is about would let the run go on, and a task without a word would never speak."""
+    words = yaml.safe_load((ROLE / "vars" / "main.yml").read_text())["__nic_dhcp_against"]
+    tasks = yaml.safe_load((ROLE / "tasks" / "refuse.yml").read_text())
+    assert all("ansible.builtin.fail" in task for task in tasks)
+    asked = [re.fullmatch(r"'(.+)' in __nic_dhcp_against", task["when"]).group(1) for task in tasks]
+    assert sorted(asked) == sorted(re.findall(r"\['([^']+)'\]", words))
