@@ -2,6 +2,7 @@
 """What is documented exists, and what exists is documented: the tables are written from the definitions, and every name of
 a variable in roles, playbooks, inventories and pages is one of those defined."""
 
+import functools
 import pathlib
 import re
 import subprocess
@@ -26,6 +27,7 @@ METRICS = {
 NO_VARIABLE = FILTERS | METRICS | {"sitelink_eth1", "sitelink_eth1_held"}
 
 
+@functools.cache
 def options():
     found = {}
     for role in ROLES:
