@@ -6,6 +6,7 @@ import random
 import pytest
 
 from sitelink import config, exits, icmp
+from sitelink.state import read_json, write_json
 
 from throwaway import connect
 
@@ -302,6 +303,32 @@ def test_switched_off(world):
     found.works["eth0"] = True
     found.run(60)
     assert found.state == (None, False)
+
+
+def test_what_the_names_did_not_hear_is_said_again_until_it_is_done(world):
+    """systemd loses a change of the file that comes while `sitelink names` runs for the one before it."""
+    found = world()
+    names, named = (config.run_path(name, "wg0", "json") for name in ("names", "named"))
+    for index, resolvers in ((7, ["8.8.8.8"]), (None, [])):
+        found.exits.tell_names(index)
+        turn = read_json(names).get("turn", 0)
+        found.run(4)
+        assert read_json(names) == {"resolvers": resolvers, "index": index, "turn": turn}
+        found.run(60)
+        assert turn + 2 <= read_json(names)["turn"] <= turn + 5
+        write_json(named, {"by": "file", "resolvers": resolvers, "reason": ""})
+        told = read_json(names)
+        found.exits.tell_names(index)
+        found.run(300)
+        assert read_json(names) == told
+
+
+def test_names_that_were_refused_are_not_asked_for_without_end(world):
+    found = world()
+    found.exits.tell_names(7)
+    write_json(config.run_path("named", "wg0", "json"), {"by": "", "resolvers": ["8.8.8.8"], "reason": "no resolvectl"})
+    found.run(60)
+    assert read_json(config.run_path("names", "wg0", "json"))["turn"] == 0
 
 
 @pytest.fixture(scope="module")

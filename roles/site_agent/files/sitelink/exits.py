@@ -23,6 +23,7 @@ BAD_ROUNDS = 3  # in a row, until the broadband or an exit is taken for dead
 FAILED_SECONDS = 60  # that an exit which failed comes after all others
 LAST_TURN = 8  # times BAD_ROUNDS at most that an exit has, where all have failed and take turns
 RETRY_SECONDS = 1  # after the kernel refused something
+NAMES_SECONDS, NAMES_LONGEST = 5, 60  # that `sitelink names` has to do what it was told, and the longest when it was told again
 GRACE_SECONDS = 10  # without any exit, before the own broadband is tried again; wg-quick may be at work
 
 
@@ -156,6 +157,7 @@ class Exits:
         self.alive = None  # not known yet
         self.own = self.through = None  # Rounds by the own broadband and through the exit
         self.errors, self.retry = [], None
+        self.asked = None  # Timer: whether the system's names are what was told
 
     @property
     def address(self):
@@ -295,13 +297,29 @@ class Exits:
 
     def tell_names(self, index):
         """Let `sitelink names` know who is to be asked. index: of wg0 while the internet is reached through it."""
-        path = config.run_path("names", self.cfg.interface, "json")
-        use = self.cfg.exit
+        path, use = config.run_path("names", self.cfg.interface, "json"), self.cfg.exit
+        told = state.read_json(path)
         resolvers = use.resolvers if use is not None and index is not None else []
-        if resolvers or state.read_json(path):
-            state.publish(path, {"resolvers": resolvers, "index": index})
+        if resolvers or told:
+            state.publish(path, {"resolvers": resolvers, "index": index, "turn": told.get("turn", 0)})
         elif use is not None:
             state.publish(path, {"resolvers": [], "index": None})  # after a boot: to put back what that found
+        if self.asked is None and self.unheard():
+            self.asked = self.loop.after(NAMES_SECONDS, lambda: self.tell_again(NAMES_SECONDS))
+
+    def unheard(self):
+        """What `sitelink names` was told and did not do yet, or {}."""
+        told, done = (state.read_json(config.run_path(name, self.cfg.interface, "json")) for name in ("names", "named"))
+        return told if told.get("resolvers", []) != done.get("resolvers", []) else {}
+
+    def tell_again(self, seconds):
+        """systemd does not look at a path while what it started for that path runs: a change of then is lost."""
+        told = self.unheard()
+        self.asked = None
+        if told:
+            state.publish(config.run_path("names", self.cfg.interface, "json"), dict(told, turn=told.get("turn", 0) + 1))
+            seconds = min(2 * seconds, NAMES_LONGEST)
+            self.asked = self.loop.after(seconds, lambda: self.tell_again(seconds))
 
     def report(self):
         """For the daemon's status file, or None."""
