@@ -69,8 +69,10 @@ def test_a_power_cut_while_away(resolv):
 
 
 def test_put_back_by_the_role(resolv):
+    """And forgotten: the daemon would take the same servers for asked when it wants them again."""
     want("223.5.5.5")
     assert names.run("wg0", restore=True) == 0 and resolv.read_text() == OWN
+    assert not os.path.exists(config.run_path("named", "wg0", "json"))
 
 
 def test_a_link_to_nowhere_known_is_refused_with_a_sentence(resolv, directories, capsys):

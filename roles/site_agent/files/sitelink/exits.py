@@ -300,10 +300,8 @@ class Exits:
         path, use = config.run_path("names", self.cfg.interface, "json"), self.cfg.exit
         told = state.read_json(path)
         resolvers = use.resolvers if use is not None and index is not None else []
-        if resolvers or told:
+        if told or use is not None:  # after a boot too: to put back what that found
             state.publish(path, {"resolvers": resolvers, "index": index, "turn": told.get("turn", 0)})
-        elif use is not None:
-            state.publish(path, {"resolvers": [], "index": None})  # after a boot: to put back what that found
         if self.asked is None and self.unheard():
             self.asked = self.loop.after(NAMES_SECONDS, lambda: self.tell_again(NAMES_SECONDS))
 

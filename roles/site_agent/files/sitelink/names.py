@@ -6,6 +6,7 @@ whatever owns resolv.conf: systemd-resolved and resolvconf have a place for it t
 is copied aside, replaced, and put back. What another program writes into it meanwhile is what is put back.
 """
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -35,6 +36,9 @@ def run(interface, restore=False):
         log.log(log.ERROR, reason)
     if not restore:
         state.write_json(path, {"by": used, "resolvers": resolvers, "reason": reason})
+    elif not reason:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)  # or the same servers would count as asked already when they are wanted again
     return 1 if reason else 0
 
 
