@@ -71,7 +71,7 @@ def test_heal(load, monkeypatch, ours, theirs, expected, capsys):
         for name in ("start", "stop", "recover"):
             monkeypatch.setattr(way, name, nothing)
     monkeypatch.setattr(
-        heal, "EVENTS", {"one": ("one", lambda way, limit: ours if way.name == heal.Sitelink.name else theirs, 1)}
+        heal, "EVENTS", {"one": ("one", lambda way, limit: ours if way.name == heal.Sitelink.name else theirs, 1, 1)}
     )
     assert code(heal) == expected
     assert "one" in capsys.readouterr().out
