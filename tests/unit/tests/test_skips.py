@@ -61,7 +61,7 @@ def test_a_module_that_is_skipped_as_a_whole_counts(run, reason, argv, expected)
 @pytest.mark.parametrize(("reason", "ci", "expected"), [(OLD, "true", 0), (OTHER, "true", 1), (OTHER, "", 0)])
 def test_the_parts_of_scripts_test_skip_by_the_same_list(reason, ci, expected):
     script = (TESTS.parent / "scripts" / "test").read_text()
-    functions = script[script.index("# skip TEXT") : script.index("# on_python")]
+    functions = script[script.index("# skip TEXT") : script.index("# on_site")]
     done = subprocess.run(
         ["bash", "-c", f"set -uo pipefail\n{functions}\nskip '{reason}'"],
         env={**os.environ, "CI": ci}, cwd=TESTS.parent, stdout=subprocess.PIPE, text=True,
