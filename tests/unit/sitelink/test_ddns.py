@@ -48,7 +48,7 @@ class World:
         self.namespace = namespace
         self.state = namespace.run_dir + "-ddns"
         os.makedirs(self.state)
-        self.site_address = 1
+        self.site_address, self.provider, self.address = 1, None, None
         self.log = directory / "requests.jsonl"
         credentials.prepare(directory, [])
         api = directory / "api"
@@ -100,6 +100,13 @@ class World:
         self.namespace.write("ddns-site.json", self.settings())
         self.forget()
         self.faults()
+
+    def be_right(self, provider):
+        """A name that is right; the run before may have left it so."""
+        if self.provider != provider or self.record() != [self.address]:
+            self.configure(provider)
+            self.move()
+            assert self.run() == (0, "%s is %s\n" % (NAMES[provider], self.address))
 
     def settings(self, **changes):
         record = {
@@ -174,10 +181,9 @@ def world(namespaces, tmp_path_factory):
 
 @pytest.fixture(params=sorted(NAMES))
 def right(world, request):
-    """The world with a name that is right."""
-    world.configure(request.param)
-    world.move()
-    assert world.run() == (0, "%s is %s\n" % (NAMES[request.param], world.address))
+    """The world with a name that is right, and nothing before it."""
+    world.provider = None
+    world.be_right(request.param)
     return world
 
 
@@ -235,9 +241,7 @@ def table(request):
 
 @pytest.mark.parametrize(("provider", "operation", "fault", "word"), FAULTS)
 def test_a_fault_is_told_and_mended(world, provider, operation, fault, word):
-    world.configure(provider)
-    world.move()
-    assert world.run() == (0, "%s is %s\n" % (NAMES[provider], world.address))
+    world.be_right(provider)
     old = world.record()
     new = world.move()
     requests = world.requests()
