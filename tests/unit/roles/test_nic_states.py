@@ -63,7 +63,7 @@ def decided(tmp_path_factory):
     (directory / "extra.json").write_text(json.dumps({
         "cases": cases, "ansible_connection": "local", "ansible_python_interpreter": sys.executable}))  # fmt: skip
     argv = ["ansible-playbook", "-i", "shenzhen,", "-e", f"@{directory}/extra.json", directory / "play.yml"]
-    done = subprocess.run(argv, text=True, capture_output=True, timeout=600)
+    done = subprocess.run(argv, text=True, capture_output=True, timeout=3600)
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr
     said = ((text or "").strip() for text in json.loads((directory / "answer").read_text()))
     return dict(zip((case["name"] for case in cases), zip(backends, said, strict=True), strict=True))

@@ -55,7 +55,7 @@ def chosen(tmp_path):
             "__site_agent_looked": {"stdout": f"== site_agent\n{look.stdout}"},
         }
         argv = ["ansible-playbook", "-i", "site-x,", "-e", json.dumps(extra), tmp_path / "play.yml"]
-        done = subprocess.run(argv, text=True, capture_output=True, timeout=300)
+        done = subprocess.run(argv, text=True, capture_output=True, timeout=3600)
         assert done.returncode == 0, done.stdout
         found = (tmp_path / "found").read_text()
         return places.index(found) if found in places else found
