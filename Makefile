@@ -26,8 +26,8 @@ test-kernel:     ## by hand: healing on a real kernel's WireGuard, in qemu (five
 lint:            ## one part of the tests
 	@scripts/test lint
 
-unit:            ## one part of the tests
-	@scripts/test unit
+unit:            ## two parts of the tests: `ends` has what runs on a site, on its oldest and newest Python
+	@scripts/test unit ends
 
 lab-up:          ## the lab alone
 	@scripts/setup && lab/lab up

@@ -77,6 +77,23 @@ def test_heal(load, monkeypatch, ours, theirs, expected, capsys):
     assert "one" in capsys.readouterr().out
 
 
+def test_heal_runs_each_event_as_often_as_its_figure_takes(load, monkeypatch):
+    heal = load("heal", "--article-runs", "0")
+    monkeypatch.setattr(heal.mesh_watch, "Watch", nothing)
+    monkeypatch.setattr(heal.cli, "size", lambda: 3)
+    monkeypatch.setattr(heal.signal, "signal", nothing)
+    monkeypatch.setattr(heal, "wait_quiet", nothing)
+    for name in ("start", "stop"):
+        monkeypatch.setattr(heal.Sitelink, name, nothing)
+    run = []
+    events = {
+        name: (name, lambda way, limit, name=name: run.append(name) or [0.5], 1, number)
+        for name, number in (("a", 3), ("b", 2))
+    }
+    monkeypatch.setattr(heal, "EVENTS", events)
+    assert code(heal) == 0 and run == ["a", "a", "a", "b", "b"]
+
+
 def test_heal_without_any_run(load, monkeypatch):
     heal = load("heal", "--runs", "0", "--article-runs", "0", "one")
     monkeypatch.setattr(heal.mesh_watch, "Watch", nothing)

@@ -101,12 +101,15 @@ class World:
         self.forget()
         self.faults()
 
-    def be_right(self, provider):
-        """A name that is right; the run before may have left it so."""
-        if self.provider != provider or self.record() != [self.address]:
-            self.configure(provider)
-            self.move()
-            assert self.run() == (0, "%s is %s\n" % (NAMES[provider], self.address))
+    def make_right(self, provider):
+        """A name that is right, and nothing before it."""
+        self.configure(provider)
+        self.move()
+        assert self.run() == (0, "%s is %s\n" % (NAMES[provider], self.address))
+
+    def is_right(self, provider):
+        """Whether the test before has left the name of this provider right."""
+        return self.provider == provider and self.record() == [self.address]
 
     def settings(self, **changes):
         record = {
@@ -181,9 +184,8 @@ def world(namespaces, tmp_path_factory):
 
 @pytest.fixture(params=sorted(NAMES))
 def right(world, request):
-    """The world with a name that is right, and nothing before it."""
-    world.provider = None
-    world.be_right(request.param)
+    """The world with a name that is right."""
+    world.make_right(request.param)
     return world
 
 
@@ -241,7 +243,8 @@ def table(request):
 
 @pytest.mark.parametrize(("provider", "operation", "fault", "word"), FAULTS)
 def test_a_fault_is_told_and_mended(world, provider, operation, fault, word):
-    world.be_right(provider)
+    if not world.is_right(provider):
+        world.make_right(provider)
     old = world.record()
     new = world.move()
     requests = world.requests()
