@@ -6,7 +6,9 @@ sockets; when both ends of a pair heard the other one, a single ping has to conf
 """
 
 import base64
+import concurrent.futures
 import contextlib
+import ctypes
 import json
 import os
 import pathlib
@@ -21,14 +23,12 @@ sys.path.insert(0, str(ROOT / "lab"))
 from sitelab import podman, topology
 
 # Not the machine's ping, which it may lack: one echo request by the on-site program's own module.
-AGENT = str(ROOT / "roles" / "site_agent" / "files")
-ECHO = """
-import sys
-sys.path.insert(0, sys.argv[1])
+sys.path.insert(0, str(ROOT / "roles" / "site_agent" / "files"))
 sys.dont_write_bytecode = True
 from sitelink import icmp
-sys.exit(icmp.ping([sys.argv[2]], "wg0")[sys.argv[2]] is None)
-"""
+
+CLONE_NEWNET = 0x40000000  # linux/sched.h
+libc = ctypes.CDLL(None, use_errno=True)
 LOOK = 0.02  # seconds between two looks at the counters
 CONFIRM_AGAIN = 0.3
 
@@ -45,6 +45,8 @@ class Watch:
     def __init__(self, names):
         self.names = list(names)
         self.pids, self.overlay, self.keys = {}, {}, {}
+        # All pairs of six sites at once: asked one after the other, the last would be seconds late.
+        self.threads = concurrent.futures.ThreadPoolExecutor(30)
         self.refresh()
 
     def refresh(self):
@@ -89,7 +91,21 @@ class Watch:
         return found
 
     def pings(self, one, other):
-        return self.inside(one, sys.executable, "-c", ECHO, AGENT, self.overlay[other]).returncode == 0
+        return self.asked(one, other).result()
+
+    def asked(self, one, other):
+        """The Future of whether one echo request from this site is answered by the other one."""
+        return self.threads.submit(self.answers, one, self.overlay[other])
+
+    def answers(self, name, address):
+        """In a thread: the namespace is that of this thread alone, and of nothing that is started meanwhile."""
+        try:
+            with open(f"/proc/{self.pids[name]}/ns/net") as there:
+                if libc.setns(there.fileno(), CLONE_NEWNET):
+                    return False
+            return icmp.ping([address], "wg0")[address] is not None
+        except OSError:  # the site is off, or has no wg0
+            return False
 
     def through(self, pairs, seconds, begun=None, poll=lambda: None):
         """{pair: monotonic time of the first packet through, both ways, or None} for pairs of names.
@@ -98,7 +114,7 @@ class Watch:
         """
         begun = begun or {name: self.received(name) for name in self.names}
         found = dict.fromkeys(pairs)
-        asked = dict.fromkeys(pairs, 0.0)
+        asked, again = {}, dict.fromkeys(pairs, 0.0)
         deadline = time.monotonic() + seconds
         while None in found.values() and time.monotonic() < deadline:
             poll()
@@ -107,16 +123,21 @@ class Watch:
             }
             now = time.monotonic()
             for one, other in [pair for pair in pairs if found[pair] is None]:
+                if (one, other) in asked:
+                    at, answer = asked[one, other]
+                    if answer.done():
+                        del asked[one, other]
+                        found[one, other] = at if answer.result() else None
+                        again[one, other] = now + CONFIRM_AGAIN
+                    continue
                 heard = []
                 for at, of in ((one, other), (other, one)):
                     bytes_now, bytes_then = seen[at].get(of, 0), begun.get(at, {}).get(of, 0)
                     if bytes_now < bytes_then:  # the peer, or the whole interface, was made anew
                         begun.setdefault(at, {})[of] = bytes_then = 0
                     heard.append(bytes_now > bytes_then)
-                if all(heard) and now >= asked[one, other]:
-                    asked[one, other] = now + CONFIRM_AGAIN
-                    if self.pings(one, other):
-                        found[one, other] = now
+                if all(heard) and now >= again[one, other]:
+                    asked[one, other] = now, self.asked(one, other)
             time.sleep(LOOK)
         return found
 
