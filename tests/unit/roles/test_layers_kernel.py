@@ -322,6 +322,7 @@ def test_forwarding_is_as_before_where_it_is_not_wanted_any_more(machine):
     assert machine.forwards() == "1"
 
 
+@pytest.mark.long
 def test_nothing_is_left_of_a_site_that_leaves(machine):
     by_hand = "[Interface]\n# by hand\n"
     (machine.up / (CONF + ".before-sitelink")).write_text(by_hand)

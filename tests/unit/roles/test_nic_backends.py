@@ -71,6 +71,7 @@ def test_the_client_of_every_backend_is_run_alone_unless_it_is_networkds(backend
     assert {backend for backend in backends if f'"{backend}": ' in table} == backends - {"netplan", "networkd"}
 
 
+@pytest.mark.long
 def test_no_file_of_a_nic_is_also_that_of_another(backends, tmp_path):
     """A site with two carriers has two NICs: what is made, changed or given back for one is none of the other's."""
     nics = [{"nic_dhcp_interface": nic} for nic in ("eth1", "eth2")]

@@ -33,8 +33,10 @@ def run(tmp_path):
     def run(reason, ci, *argv, whole=""):
         (tmp_path / "test_it.py").write_text(MODULE.format(reason=reason, whole=whole))
         environment = {key: value for key, value in os.environ.items() if key != "CI"}
+        environment["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"  # what these tests do not need takes a second of each
+        plugins = ["-p", "xdist"] if "-n" in argv else []
         done = subprocess.run(
-            [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *argv, "--rootdir", tmp_path, tmp_path],
+            [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *plugins, *argv, "--rootdir", tmp_path, tmp_path],
             env={**environment, **({"CI": "true"} if ci else {})}, stdout=subprocess.PIPE, text=True, cwd=tmp_path,
         )  # fmt: skip
         return done.returncode, done.stdout
