@@ -67,7 +67,8 @@ class Watch:
         )
 
     def received(self, name):
-        """{peer: bytes received}; empty while the interface is not there."""
+        """{peer: (bytes received, when the last handshake was)} of those that were heard; empty while the interface is not
+        there. A peer that was made anew may come to the same number of bytes, but not by the same handshake."""
         try:
             with socket.socket(socket.AF_UNIX) as control:
                 control.settimeout(2)
@@ -81,14 +82,18 @@ class Watch:
                     text += part
         except OSError:
             return {}
-        found, peer = {}, None
+        peers, peer = {}, {}
         for line in text.decode().splitlines():
             key, _, value = line.partition("=")
             if key == "public_key":
-                peer = self.keys.get(value)
-            elif key == "rx_bytes" and peer:
-                found[peer] = int(value)
-        return found
+                peer = peers.setdefault(self.keys.get(value), {})
+            else:
+                peer[key] = value
+        return {
+            name: (peer["rx_bytes"], peer["last_handshake_time_sec"], peer["last_handshake_time_nsec"])
+            for name, peer in peers.items()
+            if name and peer["rx_bytes"] != "0"
+        }
 
     def pings(self, one, other):
         return self.asked(one, other).result()
@@ -110,7 +115,7 @@ class Watch:
     def through(self, pairs, seconds, begun=None, poll=lambda: None):
         """{pair: monotonic time of the first packet through, both ways, or None} for pairs of names.
 
-        begun: the counters, {name: {peer: bytes}}, from which on a packet counts (default: now); poll: called each time.
+        begun: the counters, {name: received(name)}, from which on a packet counts (default: now); poll: called each time.
         """
         begun = begun or {name: self.received(name) for name in self.names}
         found = dict.fromkeys(pairs)
@@ -130,12 +135,9 @@ class Watch:
                         found[one, other] = at if answer.result() else None
                         again[one, other] = now + CONFIRM_AGAIN
                     continue
-                heard = []
-                for at, of in ((one, other), (other, one)):
-                    bytes_now, bytes_then = seen[at].get(of, 0), begun.get(at, {}).get(of, 0)
-                    if bytes_now < bytes_then:  # the peer, or the whole interface, was made anew
-                        begun.setdefault(at, {})[of] = bytes_then = 0
-                    heard.append(bytes_now > bytes_then)
+                heard = [
+                    seen[at].get(of) not in (None, begun.get(at, {}).get(of)) for at, of in ((one, other), (other, one))
+                ]
                 if all(heard) and now >= again[one, other]:
                     asked[one, other] = now, self.asked(one, other)
             time.sleep(LOOK)

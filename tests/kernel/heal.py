@@ -232,10 +232,10 @@ class Site:
         return dict(row for row in rows if len(row) == 2).get(other.public)
 
     def received(self):
-        """{public key: bytes}"""
-        text = self.ns.sh(f"wg show {self.wg} transfer", check=False)
+        """{public key: (bytes, when the last handshake was)} of peers that were heard: made anew, one may count to where it was."""
+        text = self.ns.sh(f"wg show {self.wg} dump", check=False)
         rows = [line.split("\t") for line in text.splitlines()]
-        return {row[0]: int(row[1]) for row in rows if len(row) == 3}
+        return {row[0]: (int(row[5]), row[4]) for row in rows if len(row) == 8 and row[5] != "0"}
 
     def reaches(self, other):
         return self.ns.pings(other.overlay, self.wg)
@@ -252,11 +252,7 @@ def through(pairs, begun, seconds=LIMIT):
         seen = {site: site.received() for site in {site for pair in pairs if found[pair] is None for site in pair}}
         now = time.monotonic()
         for pair in [pair for pair in pairs if found[pair] is None]:
-            heard = []
-            for at, of in (pair, pair[::-1]):
-                if seen[at].get(of.public, 0) < begun[at].get(of.public, 0):
-                    begun[at][of.public] = 0  # the peer was made anew
-                heard.append(seen[at].get(of.public, 0) > begun[at].get(of.public, 0))
+            heard = [seen[at].get(of.public) not in (None, begun[at].get(of.public)) for at, of in (pair, pair[::-1])]
             if all(heard) and pair[0].reaches(pair[1]):
                 found[pair] = now
         time.sleep(0.5 if pairs[0][0].carrier.article else 0.02)  # a look costs much, and there is another guest

@@ -230,3 +230,26 @@ def test_gateway_whose_daemon_never_gets_right(load, monkeypatch):
     monkeypatch.setattr(gateway, "SETTLED", 0)
     with pytest.raises(SystemExit, match="the right state"):
         gateway.wait_for(lambda: False, "the right state", 0)
+
+
+def test_a_peer_that_was_made_anew_is_heard_though_it_counts_to_where_it_was(load, monkeypatch):
+    """The counters of a session like the one before come to the same number of bytes."""
+    watch = object.__new__(load("heal").mesh_watch.Watch)
+    watch.names = ["site-a", "site-b"]
+    then, anew = ("308", "1", "0"), ("308", "9", "0")
+    looks = {
+        "site-a": iter([{"site-b": then}, {}, {"site-b": anew}, {"site-b": anew}]),
+        "site-b": iter([{"site-a": then}, {"site-a": then}, {"site-a": then}, {"site-a": anew}]),
+    }
+    last = {"site-a": {"site-b": anew}, "site-b": {"site-a": anew}}
+    monkeypatch.setattr(watch, "received", lambda name: next(looks[name], last[name]), raising=False)
+    asked = []
+    answer = SimpleNamespace(done=lambda: True, result=lambda: True)
+    monkeypatch.setattr(
+        watch,
+        "asked",
+        lambda *pair: asked.append(next(looks["site-b"], "after the last look")) or answer,
+        raising=False,
+    )
+    found = watch.through([("site-a", "site-b")], 5)
+    assert asked == ["after the last look"] and found["site-a", "site-b"] is not None
