@@ -75,6 +75,7 @@ Manager.register("Host", Host)
 
 
 def cable(address):
+    wait_for(pathlib.Path("/sys/class/net/eth2").exists, "eth2")
     subprocess.run(["ip", "address", "add", address + "/30", "dev", "eth2"], check=True)
     subprocess.run(["ip", "link", "set", "eth2", "up"], check=True)
 
