@@ -69,7 +69,12 @@ OLD = f"""shift; exec {sys.executable} -c 'import sys; sys.version_info = (3, 5,
 
 @pytest.mark.parametrize(
     ("pythons", "expected"),
-    [((REAL, REAL), 0), ((None, REAL), 1), ((OLD, REAL), 1), ((OLD, None), sys.executable)],
+    [
+        pytest.param((REAL, REAL), 0, marks=pytest.mark.long),
+        pytest.param((None, REAL), 1, marks=pytest.mark.long),
+        ((OLD, REAL), 1),
+        ((OLD, None), sys.executable),
+    ],
     ids=["both", "only the second", "the first too old", "none"],
 )
 def test_the_program_runs_on_the_systems_own_python_and_else_on_ansibles(chosen, pythons, expected):

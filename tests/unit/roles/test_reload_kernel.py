@@ -65,6 +65,7 @@ def counted(site):
     return {words[i + 1]: int(words[i + 4]) for i, word in enumerate(words) if word == "counter"}
 
 
+@pytest.mark.long
 def test_loading_the_table_anew_costs_wireguard_no_packet(net):
     site, peer, rules = net
     floods = []

@@ -123,8 +123,16 @@ def test_an_address_gives_route_rules_and_backstop(site, daemon):
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("overlap", [False, True], ids=["", "overlapping LAN"])
-@pytest.mark.parametrize("default", [True, False], ids=["broadband", "suspended"])
+@pytest.mark.parametrize(
+    ("default", "overlap"),
+    [
+        (True, False),
+        pytest.param(True, True, marks=pytest.mark.long),
+        pytest.param(False, False, marks=pytest.mark.long),
+        (False, True),
+    ],
+    ids=["broadband", "broadband, overlapping LAN", "suspended", "suspended, overlapping LAN"],
+)
 @pytest.mark.parametrize("nic", [0, 1, 2])
 @pytest.mark.parametrize("everywhere", [0, 1, 2])
 def test_a_peer_from_another_subnet_gets_its_answer(net, site, daemon, everywhere, nic, default, overlap):

@@ -143,6 +143,7 @@ def test_an_error_names_the_site_the_file_and_what_is_wrong(controller):
     assert list(controller.site.iterdir()) == []
 
 
+@pytest.mark.long
 def test_a_file_of_the_controller_comes_as_it_is_and_only_where_it_is_not_there(controller):
     content = bytes(range(256)) * 1000
     (controller.directory / "files").mkdir()
