@@ -9,6 +9,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import threading
 import time
 
 import pytest
@@ -305,17 +306,33 @@ def test_a_gateway_that_does_not_answer_is_reported(site, daemon, quick):
     wait_for(lambda: state(site)["state"] == "ok" and state(site)["answers"])
 
 
-def test_a_gateway_that_falls_silent_is_reported_and_one_that_speaks_again_too(net, site, daemon):
-    """With the kernel's own times: it would believe in the old answer for up to 45 s."""
+@pytest.mark.parametrize("busy", [False, True], ids=["", "in use"])
+def test_a_gateway_that_falls_silent_is_reported_and_one_that_speaks_again_too(net, site, daemon, busy):
+    """With the kernel's own times: it would believe in the old answer for up to 45 s. Each packet to a gateway in use makes the kernel
+    ask anew, and forget that it has failed."""
     site.sh("ip addr add 10.23.64.5/20 dev eth1")
     wait_for(lambda: state(site)["answers"] and state(site)["state"] == "ok")
     carrier = net[1]
-    carrier.sh("ip link set ont arp off")
-    try:
-        wait_for(lambda: "10.23.64.1 does not answer ARP on eth1" in state(site)["reason"])
-    finally:
-        carrier.sh("ip link set ont arp on")
-    wait_for(lambda: state(site)["state"] == "ok")
+    ended = threading.Event()
+    with udp(site, "10.23.64.5", MARK) as sock:
+        sender = threading.Thread(target=send_all_the_time, args=(sock, ended))
+        if busy:
+            sender.start()
+        carrier.sh("ip link set ont arp off")
+        try:
+            wait_for(lambda: "10.23.64.1 does not answer ARP on eth1" in state(site)["reason"])
+        finally:
+            carrier.sh("ip link set ont arp on")
+            wait_for(lambda: state(site)["state"] == "ok")
+            ended.set()
+            if busy:
+                sender.join()
+
+
+def send_all_the_time(sock, ended):
+    while not ended.wait(0.02):
+        with contextlib.suppress(OSError):  # the kernel says so where the gateway does not answer
+            sock.sendto(b"", (PEER, 9))
 
 
 def test_one_address_with_another_prefix_length_keeps_its_way_out(site, daemon):

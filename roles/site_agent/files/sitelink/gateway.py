@@ -507,6 +507,7 @@ class Daemon:
         self.situation, self.candidates, self.chosen, self.silent = None, [], None, set()
         self.refused = set()  # of them, those by which the kernel takes no route
         self.answered = set()  # and those that answered at the last look
+        self.asked_at = loop.now()  # when all of them began to be asked
         self.looks = []
         self.later = None  # the timer of a look at tables of others
         self.quarrel = Quarrel()
@@ -657,6 +658,7 @@ class Daemon:
 
     def look_out(self):
         """Something is new: ask, and look, again and again for some seconds."""
+        self.asked_at = self.loop.now()
         for timer in self.looks:
             timer.cancel()
         self.looks = []
@@ -689,9 +691,11 @@ class Daemon:
         link = self.kernel.link(self.cfg.interface)
         if link is not None and link.carrier:
             before = self.chosen, set(self.silent)
-            self.hear(link)
+            states = self.hear(link, asked=self.loop.now() - self.asked_at >= PROOF_LOOK)
             if before != (self.chosen, self.silent):
                 self.look()
+            elif any(states.get(candidate, 0) & netlink.PROBE for candidate in self.candidates):
+                self.loop.after(1, self.judge)  # a busy kernel still asks
 
     def lease(self, ask):
         """The lease.Lease of the NIC's address, or None. ask: whether there is time to ask NetworkManager."""
@@ -720,15 +724,17 @@ class Daemon:
         self.hear(link)
         return self.reconcile()
 
-    def hear(self, link):
-        """Which candidates answer, and so which one is used."""
+    def hear(self, link, asked=False):
+        """Which candidates answer, and so which one is used; returns the kernel's state of each. asked: all of them were, so long ago
+        that who is not known by now does not answer. The kernel does not always say so: each packet to one that failed makes it
+        ask anew, and forget that."""
         states = self.kernel.neighbours(link.index)
         for candidate in self.candidates:
             if candidate in self.refused:
                 states.pop(candidate, None)
             elif states.get(candidate, 0) & netlink.KNOWN:
                 self.silent.discard(candidate)
-            elif states.get(candidate, 0) & netlink.FAILED:
+            elif asked or states.get(candidate, 0) & netlink.FAILED:
                 self.silent.add(candidate)
         if self.candidates:
             now = self.chosen or self.candidates[0]
@@ -739,6 +745,7 @@ class Daemon:
                 why = "which comes first and answers" if now in answered else "because that one does not answer ARP"
                 text = "the gateway of %s is now %s instead of %s, %s"
                 log.log(log.WARNING, text % (self.cfg.interface, self.chosen, now, why))
+        return states
 
 
 ROUTE_TYPES = {

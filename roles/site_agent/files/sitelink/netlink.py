@@ -18,9 +18,10 @@ ONLINK = 4  # RTNH_F_ONLINK: the gateway is on this link whatever the other rout
 PROTOCOL_KERNEL, PROTOCOL_DHCP = 2, 16
 SECONDARY, DEPRECATED, TENTATIVE = 0x01, 0x20, 0x40  # ifa_flags
 INVERT = 2  # FIB_RULE_INVERT
-# ndm_state: being asked for the first time; did not answer; everything that has a hardware address
+# ndm_state: being asked for the first time, or again; did not answer; everything that has a hardware address
+PROBE = 0x10
 INCOMPLETE, REACHABLE, FAILED, LEARNED = 0x01, 0x02, 0x20, 0x02 | 0x04 | 0x08  # learned by ARP, and not being asked again yet
-KNOWN = LEARNED | 0x10 | 0x80  # not NOARP: nobody was asked, as for a broadcast address
+KNOWN = LEARNED | PROBE | 0x80  # not NOARP: nobody was asked, as for a broadcast address
 
 Link = namedtuple("Link", "index name up carrier mtu")
 Address = namedtuple("Address", "index address prefixlen flags")
@@ -38,7 +39,6 @@ _NEWLINK, _GETLINK, _NEWADDR, _DELADDR, _GETADDR = 16, 18, 20, 21, 22
 _NEWROUTE, _DELROUTE, _GETROUTE, _NEWRULE, _DELRULE, _GETRULE = 24, 25, 26, 32, 33, 34
 _NEWNEIGH, _GETNEIGH = 28, 30
 _NTF_USE = 0x01
-_PROBE = 0x10  # NUD_PROBE
 _REQUEST, _ACK, _DUMP, _DUMP_INTR = 0x1, 0x4, 0x300, 0x10
 _REPLACE, _EXCL, _CREATE = 0x100, 0x200, 0x400
 _NLMSG_ERROR, _NLMSG_DONE = 2, 3
@@ -164,7 +164,7 @@ class Kernel:
     def ask_neighbour(self, index, address, known=False):
         """Let the kernel ask by ARP; neighbours() tells later. known: the kernel has its MAC address. It is asked all the same,
         and used until it does not answer; without, the kernel believes for up to 45 s what it has heard."""
-        state, flags, how = (_PROBE, 0, _REPLACE) if known else (0, _NTF_USE, _CREATE)
+        state, flags, how = (PROBE, 0, _REPLACE) if known else (0, _NTF_USE, _CREATE)
         body = _NEIGHBOUR.pack(socket.AF_INET, index, state, flags, 0) + _attribute(1, socket.inet_aton(address))
         self._request(_NEWNEIGH, _REQUEST | _ACK | how, body)
 
