@@ -4,6 +4,7 @@
 import importlib.machinery
 import importlib.util
 import json
+import os
 import pathlib
 import subprocess
 import sys
@@ -254,3 +255,13 @@ def test_a_peer_that_was_made_anew_is_heard_though_it_counts_to_where_it_was(loa
     )
     found = watch.through([("site-a", "site-b")], 5)
     assert asked == ["after the last look"] and found["site-a", "site-b"] is not None
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root: makes namespaces")
+def test_idle_counts_by_rules_that_nft_takes(load):
+    """`all`, the name of its chain, is a word of nft's language."""
+    done = subprocess.run(
+        ["unshare", "--net", "nft", "--check", "--file", "-"],
+        input=load("idle").DNS, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout
