@@ -191,8 +191,8 @@ def right(world, request):
 
 TABLE = []
 
-# A status that differs from one of these in its number alone is left to the part `long`.
-IN_GATE = (400, 403, 429, 503)
+# A status that differs from one of these in its number alone is left to the part `long`. With 404 AliDNS refuses a key.
+IN_GATE = (400, 403, 404, 429, 503)
 # (provider, operation, fault, a word of the reason)
 FAULTS = [
     ("cloudflare", operation, {"behaviour": "status", "status": status}, "HTTP %d" % status)

@@ -313,26 +313,35 @@ def test_a_gateway_that_falls_silent_is_reported_and_one_that_speaks_again_too(n
     site.sh("ip addr add 10.23.64.5/20 dev eth1")
     wait_for(lambda: state(site)["answers"] and state(site)["state"] == "ok")
     carrier = net[1]
-    ended = threading.Event()
-    with udp(site, "10.23.64.5", MARK) as sock:
-        sender = threading.Thread(target=send_all_the_time, args=(sock, ended))
+    with contextlib.ExitStack() as stack:
         if busy:
-            sender.start()
+            stack.enter_context(packets(site))
         carrier.sh("ip link set ont arp off")
         try:
             wait_for(lambda: "10.23.64.1 does not answer ARP on eth1" in state(site)["reason"])
         finally:
             carrier.sh("ip link set ont arp on")
-            wait_for(lambda: state(site)["state"] == "ok")
+        wait_for(lambda: state(site)["state"] == "ok")
+
+
+@contextlib.contextmanager
+def packets(site):
+    """Marked ones to a peer, fifty a second, until the block ends."""
+    ended = threading.Event()
+
+    def send():
+        while not ended.wait(0.02):
+            with contextlib.suppress(OSError):  # the kernel says so where the gateway does not answer
+                sock.sendto(b"", (PEER, 9))
+
+    with udp(site, "10.23.64.5", MARK) as sock:
+        sender = threading.Thread(target=send)
+        sender.start()
+        try:
+            yield
+        finally:
             ended.set()
-            if busy:
-                sender.join()
-
-
-def send_all_the_time(sock, ended):
-    while not ended.wait(0.02):
-        with contextlib.suppress(OSError):  # the kernel says so where the gateway does not answer
-            sock.sendto(b"", (PEER, 9))
+            sender.join()
 
 
 def test_one_address_with_another_prefix_length_keeps_its_way_out(site, daemon):
