@@ -58,10 +58,12 @@ class ActionModule(ActionBase):
             result["msg"] = f"{site}: {result['msg']}"
         return result
 
-    def _run_module(self, args: dict[str, t.Any], variables: dict[str, t.Any]) -> dict[str, t.Any]:
+    def _run_module(
+        self, args: dict[str, t.Any], variables: dict[str, t.Any], module: str = "sitelink.tr069.site_layer"
+    ) -> dict[str, t.Any]:
         # All contents stand in the options: neither the log of the site nor the result says them once more.
         quiet = {**variables, "ansible_no_target_syslog": True}
-        result: dict[str, t.Any] = self._execute_module("sitelink.tr069.site_layer", args, task_vars=quiet)
+        result: dict[str, t.Any] = self._execute_module(module, args, task_vars=quiet)
         result.pop("invocation", None)
         return result
 

@@ -28,9 +28,14 @@ def _said(path: str) -> Iterator[None]:
 
 
 class Layer:
-    def __init__(self, site: Site, wanted: Wanted, check: bool = False, scratch: str = "/tmp") -> None:
-        """scratch: a directory that nobody else may enter, for the files that validate looks at."""
-        self.site, self.wanted, self.check, self.scratch = site, wanted, check, scratch
+    def __init__(
+        self, site: Site, wanted: Wanted, check: bool = False, scratch: str = "/tmp", strict: bool = False
+    ) -> None:
+        """scratch: a directory that nobody else may enter, for the files that validate looks at.
+
+        strict, with check: what a run would do is all in `done`, or raised; what gives no answer is not as it is wanted.
+        """
+        self.site, self.wanted, self.check, self.scratch, self.strict = site, wanted, check, scratch, strict
         self.done: List[str] = []
         self.diff: List[Dict[str, Any]] = []
         self.kept: List[str] = []
@@ -134,7 +139,7 @@ class Layer:
         )
         if done.code == 0 and not file.secret:
             self.warnings += complained
-        if done.code == 0 or (self.check and done.code != 1):
+        if done.code == 0 or (self.check and done.code != 1 and not self.strict):
             return []  # in check mode the program may not be there, or be an older one: that is no answer
         if file.secret:
             return [
@@ -217,6 +222,8 @@ class Layer:
                 self._do([Change(said, value.name, partial(kernel.write, value), shown)])
             if not self.check:
                 kernel.forget()
+            elif self.strict and not kernel.is_kept():  # which a run does without a word
+                self.done.append("what %s keeps is to be written anew" % kernel.wanted.before)
 
     def _bring(self) -> None:
         written = {}

@@ -54,3 +54,9 @@ ARGUMENTS = {
     "needed_by": {"type": "str"},
     "program": {"type": "str", "default": "/usr/local/sbin/sitelink"},
 }
+
+# Of M(sitelink.tr069.site_layer_info). What a layer has is read by the options above when it is there, with its secrets in it.
+LAYERS = {
+    "layers": {"type": "list", "elements": "dict", "required": True},
+    "secrets": {"type": "dict", "default": {}, "no_log": True},
+}

@@ -26,6 +26,10 @@ def read(text: str) -> Dict[str, str]:
     return found
 
 
+def _text(values: Dict[str, str]) -> str:
+    return HEAD + "".join("%s=%s\n" % item for item in sorted(values.items()))
+
+
 def _slashes(name: str) -> str:
     """sysctl.d(5): where the first separator is a dot, slashes stand for the dots in a NIC's name."""
     first = next((letter for letter in name if letter in "./"), "/")
@@ -77,25 +81,38 @@ class Kernel:
 
     def remember(self) -> None:
         """Before a value is written: what it was."""
-        fresh = {name: self.now(name) for name in self.values if name not in self.kept}
-        self.kept.update({name: value for name, value in fresh.items() if value is not None})
+        self.kept.update(self._fresh())
         self._keep(self.kept)
 
     def forget(self) -> None:
         """After all are written: what is nobody's any more."""
-        self._keep({name: value for name, value in self.kept.items() if name in self.values})
+        self._keep(self._lasting(self.kept))
+
+    def is_kept(self) -> bool:
+        """Whether remember() and forget() would leave the file of before as it is."""
+        return not self.wanted.before or self._has(self._lasting(dict(self.kept, **self._fresh())))
+
+    def _fresh(self) -> Dict[str, str]:
+        found = {name: self.now(name) for name in self.values if name not in self.kept}
+        return {name: value for name, value in found.items() if value is not None}
+
+    def _lasting(self, kept: Dict[str, str]) -> Dict[str, str]:
+        return {name: value for name, value in kept.items() if name in self.values}
 
     def _keep(self, values: Dict[str, str]) -> None:
         path = self.wanted.before
-        if not path:
+        if not path or self._has(values):
             return
-        text = HEAD + "".join("%s=%s\n" % item for item in sorted(values.items()))
         if not values:
-            if self.site.is_there(path):
-                self.site.remove(path)
-        elif self.site.look(path).content != text.encode():
+            self.site.remove(path)
+        else:
             self.site.make_directory(path.rpartition("/")[0], 0o755, 0, 0)
-            self.site.write(path, text.encode(), 0o644, 0, 0)
+            self.site.write(path, _text(values).encode(), 0o644, 0, 0)
+
+    def _has(self, values: Dict[str, str]) -> bool:
+        """Whether the file of before says this; without any value it is not there."""
+        found = self.site.look(self.wanted.before)
+        return found.content == _text(values).encode() if values else not found.kind
 
     def write(self, value: Value) -> None:
         try:

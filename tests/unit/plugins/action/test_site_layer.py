@@ -6,6 +6,7 @@ import getpass
 import grp
 import json
 import os
+import re
 import subprocess
 import sys
 
@@ -161,6 +162,80 @@ def test_a_file_of_the_controller_comes_as_it_is_and_only_where_it_is_not_there(
     assert (controller.site / "client").read_bytes() == content
     controller.play([controller.layer(controller.file("client", copy="is-gone.bin"), state="absent")])
     assert [path.name for path in controller.site.iterdir()] == ["text"]
+
+
+def roles(directory):
+    """Two roles, each with its own part.j2, and a template that looks it up."""
+    for name in ("one", "two"):
+        (directory / "roles" / name / "templates").mkdir(parents=True)
+        (directory / "roles" / name / "templates" / "part.j2").write_text(f"{name} of {{{{ site }}}}")
+        (directory / "roles" / name / "templates" / "lookup.j2").write_text(
+            "[{{ lookup('ansible.builtin.template', 'part.j2') }}] {% include 'part.j2' %}\n"
+        )
+    return {name: str(directory / "roles" / name) for name in ("one", "two")}
+
+
+def judging(*layers, **more):
+    says = {"ansible.builtin.debug": {"msg": "differing: {{ judged.differing | to_json }}"}}
+    return [{"sitelink.tr069.site_layer_info": {"layers": list(layers)}, "register": "judged", **more}, says]
+
+
+def differing(said):
+    """Of each call."""
+    return [json.loads(json.loads(f'"{text}"')) for text in re.findall(r'"msg": "differing: (.*)"', said)]
+
+
+def test_layers_of_several_roles_are_compared_in_one_call_and_no_secret_is_said(controller):
+    where = roles(controller.directory)
+    for name in where:  # as the role itself has it
+        text = f"[{name} of site-x] {name} of site-x\n"
+        (controller.site / name).write_text(text)
+    (controller.directory / "files").mkdir()
+    (controller.directory / "files" / "client.bin").write_bytes(b"a client")
+    (controller.site / "client").write_bytes(b"a client")
+    keys = controller.file("keys", src="secret.j2", secret=True, mode="0600")
+    controller.play([controller.layer(keys)])
+    layers = [
+        {"name": name, "role_path": path, "files": [controller.file(name, src="lookup.j2")]}
+        for name, path in where.items()
+    ]
+    layers += [{"name": "keys", "files": [keys], "conditions": [["test", "-e", str(controller.site / "keys")]]}]
+    layers += [{"name": "client", "files": [controller.file("client", copy="client.bin")]}]
+    layers += [{"name": "gone", "state": "absent", "files": [controller.file("gone", src="undefined.j2")]}]
+    said = controller.play(judging(*layers), "-vvv", "--diff")
+    assert differing(said) == [[]] and sent(said) == 1 and "changed=0 " in said
+    (controller.site / "keys").write_text(f"old {SECRET}\n")
+    refused = {**keys, "validate": ["sh", "-c", 'cat "$1"; exit 1', "sh", "%s"]}
+    tasks = judging(*layers) + judging({"name": "refused", "files": [refused]})
+    tasks += judging({"name": "wrong", "files": [{**keys, "src": "wrong.j2"}]})
+    before = {path: path.read_bytes() for path in controller.site.iterdir()}
+    for mode in ((), ("--check",)):
+        said += controller.play(tasks, "-vvv", "--diff", *mode)
+        [first, second, third] = differing(said)[-3:]
+        assert first == [f"keys: wrote {controller.site}/keys"]
+        assert "sh refuses it" in second[0] and "as it may quote the secret" in third[0]
+    assert [line for line in said.splitlines() if SECRET in line] == []
+    assert {path: path.read_bytes() for path in controller.site.iterdir()} == before
+
+
+def test_what_cannot_be_compared_differs_and_the_play_goes_on(controller):
+    layer = {"name": "one", "files": [controller.file("x", src="json.j2")]}
+    wrong = {
+        "undefined.j2": [{**layer, "files": [controller.file("x", src="undefined.j2")]}],
+        "missing.j2": [{**layer, "files": [controller.file("x", src="missing.j2")]}],
+        "is-gone.bin cannot be read on the controller": [
+            {**layer, "files": [controller.file("x", copy="is-gone.bin")]}
+        ],
+        "each with a list of files": [{**layer, "files": "x"}],
+        "one: never. Supported parameters include": [{**layer, "never": 1}],
+        "the module ended without an answer": [{**layer, "conditions": 7}],
+        "write one of src, content and copy": [{**layer, "files": [controller.file("x")]}],
+        "one: nothing-of-it: ": [{**layer, "conditions": [["nothing-of-it"]]}],
+    }
+    said = controller.play([task for layers in wrong.values() for task in judging(*layers)])
+    for words, found in zip(wrong, differing(said), strict=True):
+        assert len(found) == 1 and words in found[0], found
+    assert "failed=0 " in said and "changed=0 " in said and list(controller.site.iterdir()) == []
 
 
 def sent(said):

@@ -468,6 +468,86 @@ def test_an_owner_that_is_not_there_yet_is_no_problem_in_check_mode(world):
     world.play(check=True, files=[file("/etc/sitelink/x", owner="nobody-at-all")])
 
 
+def test_what_is_as_stated_is_judged_so_and_a_look_changes_nothing(finished):
+    before = finished.look()
+    assert finished.judge(layer(), layer()) == ([], [])
+    unsent = layer()
+    unsent["files"][-1] = copy(CLIENT, "a client, one\n", sent=False)
+    assert finished.judge(unsent) == ([], []), "what the controller has need not be sent"
+    assert finished.judge(layer(), layer("two\n"), layer("three\n"))[0][:2] == [
+        "layer-2: wrote " + CONFIG, "layer-2: wrote " + KEYS,
+    ]  # fmt: skip
+    assert finished.look() == before and finished.said == []
+
+
+@pytest.mark.parametrize(
+    "breaks, said",
+    [
+        (lambda world: world.put(CONFIG, "two\n"), "wrote " + CONFIG),
+        (lambda world: os.chmod(world.at(KEYS), 0o644), "set the mode and the owner of " + KEYS),
+        (lambda world: os.unlink(world.at(MADE)), "ran make " + MADE),
+        (lambda world: world.put(FORWARD, "0\n"), "net/ipv4/ip_forward is 1 now instead of 0"),
+        (lambda world: os.unlink(world.at(BEFORE)), "what %s keeps is to be written anew" % BEFORE),
+        (lambda world: world.active.discard(UNIT), "started " + UNIT),
+        (lambda world: world.enabled.discard(UNIT), "enableed " + UNIT),
+        (lambda world: world.runs.update({UNIT: "older"}), "restarted " + UNIT),
+        (lambda world: world.put("/etc/sitelink/gateway-eth9.json", ""), "removed /etc/sitelink/gateway-eth9.json"),
+        (lambda world: os.rmdir(world.at("/var/lib/metrics/here")), "made the directory /var/lib/metrics/here"),
+    ],
+)
+def test_each_thing_that_differs_is_told(finished, breaks, said):
+    options = layer(remains=["/etc/sitelink/gateway-eth9.json"])
+    assert finished.judge(options) == ([], [])
+    breaks(finished)
+    assert said in told(finished.judge(options))
+    finished.play(**options)
+    assert finished.judge(options) == ([], []), "a run has mended it"
+
+
+def told(judged):
+    assert judged[1] == [] and all(sentence.startswith("layer-1: ") for sentence in judged[0])
+    return [sentence[len("layer-1: ") :] for sentence in judged[0]]
+
+
+def test_what_gives_no_answer_differs_and_is_not_refused(finished):
+    """Check mode lets it pass, as the program may not be there yet."""
+    for code, argv in ((127, ["nothing", "%s"]), (2, ["odd", "%s"]), (1, ["check", "%s"])):
+        finished.programs["odd"] = lambda words, stdin: worlds.site.Done(2, "", "no such option\n")
+        text = "bad\n" if code == 1 else "one\n"
+        finished.put(CONFIG, text)
+        assert len(told(finished.judge({"files": [file(CONFIG, text, validate=argv)]}))) == 1, argv
+    finished.put(CONFIG, "one\n")
+    assert told(finished.judge(layer(units=["table.service"], program="nothing"))) == [
+        "would see that table.service run what is written (nothing is not there)"
+    ]
+    assert told(finished.judge({"files": [file(CONFIG, mode="644")]}))[0].startswith(CONFIG + ": the mode 644")
+    assert told(finished.judge({}, problems=["x is no option"])) == ["x is no option"]
+    os.makedirs(finished.at("/etc/sitelink/directory"))
+    assert told(finished.judge({"files": [file("/etc/sitelink/directory")]})) != []
+    secrets = {"files": [secret(KEYS, "bad a-key\n", validate=["check", "%s"])]}
+    assert "a-key" not in repr(finished.judge(secrets)) and finished.judge(secrets)[0] != []
+
+
+def test_a_condition_that_does_not_hold_differs(finished):
+    finished.programs["lease"] = lambda words, stdin: worlds.site.Done(int(words[0]), "10.1.2.3\n", "no address\n")
+    assert finished.judge(layer(), conditions=[["lease", "0"]]) == ([], [])
+    assert told(finished.judge(layer(), conditions=[["lease", "0"], ["lease", "3"]])) == ["lease 3: no address"]
+    assert told(finished.judge(layer(), conditions=[["nothing"]])) == ["nothing: nothing is not there"]
+
+
+def test_what_goes_is_judged_as_well(finished):
+    gone = layer(state="absent")
+    assert "removed " + CONFIG in told(finished.judge(gone))
+    finished.play(**gone)
+    assert finished.judge(gone) == ([], [])
+
+
+def test_warnings_are_told_where_nothing_differs_and_by_the_run_elsewhere(finished):
+    finished.play(**layer("odd\n"))
+    assert finished.judge(layer("odd\n")) == ([], [CONFIG + " says: odd"])
+    assert finished.judge(layer("odd\n"), layer("two\n"))[1] == []
+
+
 def settled(text, **more):
     says = command("settle", "%s", MADE, reads=CONFIG, dry_run=["--dry-run"], **more)
     return {"files": [file(CONFIG, text)], "commands": [says]}
@@ -495,3 +575,13 @@ def test_check_mode_says_that_a_program_would_run_which_is_not_there_yet(fresh):
     options["commands"][0]["argv"][0] = "nowhere"
     done = fresh.play(check=True, **options)
     assert done.done == ["wrote " + CONFIG, "would run nowhere %s %s" % (CONFIG, MADE)] and done.said == []
+
+
+def test_a_command_that_knows_what_is_to_be_done_is_judged_by_what_it_says(fresh):
+    fresh.play(**settled("one\n"))
+    assert fresh.judge(settled("one\n")) == ([], [])
+    fresh.put(MADE, "somebody else's\n")
+    assert told(fresh.judge(settled("one\n"))) == ["settled " + MADE] and fresh.text(MADE) == "somebody else's\n"
+    options = settled("one\n")
+    options["commands"][0]["argv"][0] = "nowhere"
+    assert told(fresh.judge(options)) == ["would run nowhere %s %s" % (CONFIG, MADE)]

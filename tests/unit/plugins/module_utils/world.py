@@ -10,6 +10,7 @@ import pwd
 import stat
 
 from ansible_collections.sitelink.tr069.plugins.module_utils._layer import site, sysctls, wanted
+from ansible_collections.sitelink.tr069.plugins.module_utils._layer.judge import Stated, judge
 from ansible_collections.sitelink.tr069.plugins.module_utils._layer.layer import Layer
 
 OWNER, GROUP = pwd.getpwuid(os.getuid()).pw_name, grp.getgrgid(os.getgid()).gr_name
@@ -283,6 +284,15 @@ class World:
             del sysctls.open
             self.breaks = Breaks()
         return layer
+
+    def judge(self, *layers, **more):
+        """What differs of these layers, by their places, and the warnings. more: of each, such as its conditions."""
+        self.said = []
+        stated = [
+            Stated("layer-%d" % place, more.get("conditions", []), params(**options), more.get("problems", []))
+            for place, options in enumerate(layers, 1)
+        ]
+        return judge(site.Site(self.root, self.run), stated)
 
     def lacking(self, **options):
         return Layer(site.Site(self.root, self.run), wanted.read(params(**options), False)).lacking()

@@ -1,12 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The options of site_layer are what its documentation says, and the one with a secret is known as such."""
+"""The options of the modules are what their documentation says, and those with a secret are known as such."""
 
 import pytest
 import yaml
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
-from ansible_collections.sitelink.tr069.plugins.modules import site_layer
+from ansible_collections.sitelink.tr069.plugins.modules import site_layer, site_layer_info
 
-DOCUMENTED = yaml.safe_load(site_layer.DOCUMENTATION)
 PROPERTIES = ("type", "elements", "default", "choices", "required")
 
 
@@ -21,8 +20,12 @@ def properties(options, suboptions):
     return found
 
 
-def test_the_documentation_has_the_options_that_there_are():
-    assert properties(DOCUMENTED["options"], "suboptions") == properties(site_layer.ARGUMENTS, "options")
+@pytest.mark.parametrize(
+    "module, arguments", [(site_layer, site_layer.ARGUMENTS), (site_layer_info, site_layer_info.LAYERS)]
+)
+def test_the_documentation_has_the_options_that_there_are(module, arguments):
+    documented = yaml.safe_load(module.DOCUMENTATION)["options"]
+    assert properties(documented, "suboptions") == properties(arguments, "options")
 
 
 def test_a_secret_content_is_known_for_one():
@@ -32,6 +35,17 @@ def test_a_secret_content_is_known_for_one():
     assert checked._no_log_values == {"a-secret"} and checked.error_messages == []
 
 
-@pytest.mark.parametrize("text", [site_layer.DOCUMENTATION, site_layer.EXAMPLES, site_layer.RETURN])
+def test_secrets_that_are_compared_are_known_for_such():
+    given = {"layers": [{"name": "x", "files": [{"dest": "/x"}]}], "secrets": {"/x": "a-secret"}}
+    checked = ArgumentSpecValidator(site_layer_info.LAYERS).validate(given)
+    assert checked._no_log_values == {"a-secret"} and checked.error_messages == []
+    [file] = site_layer_info.stated(given["layers"][0], given["secrets"]).params["files"]
+    assert (file["secret_content"], file["mode"]) == ("a-secret", "0644")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [getattr(each, of) for each in (site_layer, site_layer_info) for of in ("DOCUMENTATION", "EXAMPLES", "RETURN")],
+)
 def test_what_ansible_doc_shows_is_yaml(text):
     assert yaml.safe_load(text)

@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Renders the templates of M(sitelink.tr069.site_layer_info) on the controller, as M(sitelink.tr069.site_layer) does.
+
+What cannot be rendered or asked is a difference and no failure: whoever asks does all of it then, and says what is wrong.
+"""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible.errors import AnsibleActionFail, AnsibleError
+from ansible.plugins.action import ActionBase
+from ansible_collections.sitelink.tr069.plugins.action.site_layer import ActionModule as SiteLayer
+
+
+class ActionModule(SiteLayer):
+    _role_path = ""
+
+    def run(self, tmp: t.Any = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
+        variables = task_vars or {}
+        ActionBase.run(self, tmp, variables)
+        secrets: dict[str, str] = {}
+        try:
+            layers = [self._layer(layer, secrets, variables) for layer in self._task.args.get("layers") or []]
+        except AnsibleError as error:
+            return {"changed": False, "differing": [str(error)]}
+        args = {**self._task.args, "layers": layers, "secrets": secrets}
+        result = self._run_module(args, variables, "sitelink.tr069.site_layer_info")
+        if result.get("failed"):
+            site = variables.get("inventory_hostname")
+            return {"changed": False, "differing": [f"{site}: the module ended without an answer"]}
+        return result
+
+    def _layer(self, layer: t.Any, secrets: dict[str, str], variables: dict[str, t.Any]) -> dict[str, t.Any]:
+        """What the module gets for one layer. secrets: gets the contents that are to be shown nowhere, by their paths."""
+        if not isinstance(layer, dict) or not isinstance(layer.get("files", []), list):
+            raise AnsibleActionFail("layers: write a list of layers, each with a list of files")
+        self._role_path = str(layer.get("role_path") or "")
+        if self._role_path:  # for what is looked up within a template
+            places = [self._role_path, *variables.get("ansible_search_path", [])]
+            variables = {**variables, "ansible_search_path": places}
+        present = layer.get("state", "present") == "present"
+        files = [self._file(file, present, {}, variables) for file in layer.get("files", [])]
+        for file in files:
+            if isinstance(file, dict) and "secret_content" in file:
+                secrets[str(file.get("dest"))] = file.pop("secret_content")
+        return {**{name: value for name, value in layer.items() if name != "role_path"}, "files": files}
+
+    def _find_needle(self, dirname: str, needle: str) -> str:
+        places = [place for place in (self._role_path,) if place] + self._task.get_search_path()
+        found: str = self._loader.path_dwim_relative_stack(places, dirname, needle)
+        return found

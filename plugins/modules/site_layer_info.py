@@ -1,0 +1,102 @@
+#!/usr/bin/python
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+DOCUMENTATION = r"""
+module: site_layer_info
+short_description: Tell whether a site is as its layers are stated
+version_added: 0.1.0
+author:
+  - The sitelink contributors (@sitelink)
+description:
+  - Compares any number of layers, each stated as for M(sitelink.tr069.site_layer), with the site, in one call. So a play can end early
+    where its tasks would find nothing to do.
+  - It changes nothing and refuses nothing. Whatever gives no answer counts as a difference - a template that cannot be rendered, a program
+    that is not there, a check that refuses - so that the tasks run, and say in their own words what is wrong.
+options:
+  layers:
+    description:
+      - The layers, in the order in which they are looked at, up to the first one that differs.
+      - Each is a dictionary with the options of M(sitelink.tr069.site_layer), and with these.
+      - C(name) is what the layer is called in RV(differing).
+      - C(role_path) is the directory of its role, where its templates and files are looked for before all other places.
+      - C(conditions) are commands, each a list of words. One that does not end with 0 is a difference as well. They run first.
+    type: list
+    elements: dict
+    required: true
+  secrets:
+    description: The option in which secret contents get to the site, by their path. Not to be written by hand.
+    type: dict
+    default: {}
+attributes:
+  check_mode:
+    description: It changes nothing in either mode.
+    support: full
+  diff_mode:
+    description: It shows none.
+    support: none
+  platform:
+    description: Where it runs.
+    support: full
+    platforms: posix
+seealso:
+  - module: sitelink.tr069.site_layer
+"""
+
+EXAMPLES = r"""
+- name: Compare the site with all that is stated of it
+  sitelink.tr069.site_layer_info:
+    layers:
+      - name: the way out
+        role_path: /srv/roles/way_out
+        conditions:
+          - [/usr/local/sbin/sitelink, address, eth1]
+        files:
+          - src: gateway.json.j2
+            dest: /etc/sitelink/gateway-eth1.json
+        units: [sitelink-gateway@eth1.service]
+  register: compared
+
+- name: Leave it at that
+  ansible.builtin.meta: end_host
+  when: compared.differing | length == 0
+"""
+
+RETURN = r"""
+differing:
+  description: What M(sitelink.tr069.site_layer) would do for the first layer that is not as stated, or what is in the way of an answer,
+    each sentence behind the name of the layer. Empty where all layers are as stated.
+  returned: always
+  type: list
+  elements: str
+  sample: ["the way out: wrote /etc/sitelink/gateway-eth1.json"]
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+from ansible_collections.sitelink.tr069.plugins.module_utils._layer.judge import Stated, judge
+from ansible_collections.sitelink.tr069.plugins.module_utils._layer.options import ARGUMENTS, LAYERS
+from ansible_collections.sitelink.tr069.plugins.module_utils._layer.site import Site
+
+
+def stated(given, secrets):
+    options = dict(given)
+    name, conditions = options.pop("name", ""), options.pop("conditions", [])
+    for file in options.get("files") or []:
+        if file.get("dest") in secrets:
+            file["secret_content"] = secrets[file["dest"]]
+    checked = ArgumentSpecValidator(ARGUMENTS).validate(options)
+    return Stated(name, conditions, checked.validated_parameters, checked.error_messages)
+
+
+def main():
+    module = AnsibleModule(argument_spec=LAYERS, supports_check_mode=True)
+    layers = [stated(each, module.params["secrets"]) for each in module.params["layers"]]
+    differing, warnings = judge(Site(), layers, module.tmpdir)
+    for sentence in warnings:
+        module.warn(sentence)
+    module.exit_json(changed=False, differing=differing)
+
+
+if __name__ == "__main__":
+    main()
