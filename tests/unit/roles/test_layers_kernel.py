@@ -30,6 +30,7 @@ for place in {places}; do
 done
 mkdir -p up/run/systemd/system
 mount --bind up/run /run
+mount -t sysfs sysfs /sys  # of this network
 cd {root}
 exec "$@"
 """
@@ -152,9 +153,12 @@ class Machine:
     def play(self, *argv, name="site", returncode=0, **variables):
         """(what the play said, how many of its tasks changed something)"""
         where = ["-i", self.directory / "hosts.yml", "--limit", "site-x", "-e", json.dumps(variables)]
-        done = self.run("ansible-playbook", *where, *argv, self.directory / f"{name}.yml")
+        done = self.run("ansible-playbook", *where, *argv, self.playbook(name))
         assert done.returncode == returncode, done.stdout
         return done.stdout, int(re.search(r"changed=(\d+)", done.stdout).group(1))
+
+    def playbook(self, name):
+        return name if "." in name else self.directory / f"{name}.yml"
 
     def files(self):
         """Of the layers: neither the program nor what the double keeps."""
@@ -179,23 +183,27 @@ class Machine:
         return self.network(f"cat /proc/sys/{FORWARD}").strip()
 
 
-@pytest.fixture(scope="module")
-def machine(tmp_path_factory):
+def probed(found, name):
+    """Of a fixture: a machine on which a play has run, where this one allows all that it needs."""
     if os.geteuid() != 0:
         pytest.skip("needs root: makes namespaces")
     if shutil.which("nft") is None:
         pytest.skip("needs nft")
-    found = Machine(tmp_path_factory.mktemp("machine"))
     found.make_network()
     try:
         probe = found.run("true")
         if probe.returncode:
             pytest.skip(f"this machine allows no overlay in a namespace: {probe.stdout.strip()}")
         found.before = found.sysctls()
-        found.play()
+        found.play(name=name)
         yield found
     finally:
         found.remove_network()
+
+
+@pytest.fixture(scope="module")
+def machine(tmp_path_factory):
+    yield from probed(Machine(tmp_path_factory.mktemp("machine")), "site")
 
 
 def test_the_layers_are_in_place_and_a_second_run_finds_nothing_to_do(machine):
