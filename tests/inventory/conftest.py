@@ -1,12 +1,16 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Runs of the playbooks in which no site is ever reached: what the controller alone decides."""
 
+import contextlib
 import json
 import os
 import pathlib
+import pty
 import re
+import select
 import shutil
 import subprocess
+import time
 
 import pytest
 import yaml
@@ -44,16 +48,39 @@ class Inventory:
     def site(self, name, **changes):
         self.change(f"host_vars/{name}.yml", **changes)
 
-    def playbook(self, name, *argv, **environment):
-        """Run a playbook of the collection; returns the finished process, output and errors in one text.
+    def command(self, name, *argv, **environment):
+        """How a playbook of the collection is run: (argv, environment).
 
         As JSON each message stands on one line, on every version of ansible-core.
         """
+        ours = {"ANSIBLE_CALLBACK_RESULT_FORMAT": "json", "SITELINK_LAB_STATE": str(self.directory.parent)}
+        argv = ["ansible-playbook", "-i", str(self.directory), *argv, f"sitelink.tr069.{name}"]
+        return argv, {**os.environ, **ours, **environment}
+
+    def playbook(self, name, *argv, **environment):
+        """Run it where nobody can answer; returns the finished process, output and errors in one text."""
+        argv, environment = self.command(name, *argv, **environment)
         return subprocess.run(
-            ["ansible-playbook", "-i", str(self.directory), *argv, f"sitelink.tr069.{name}"],
-            text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd=ROOT, timeout=LIMIT,
-            env={**os.environ, "ANSIBLE_CALLBACK_RESULT_FORMAT": "json", "SITELINK_LAB_STATE": str(self.directory.parent), **environment},
+            argv, env=environment, text=True, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            cwd=ROOT, timeout=LIMIT,
         )  # fmt: skip
+
+    def at_a_terminal(self, name, *argv, asked, answer):
+        """Run it at a terminal, where somebody writes that answer once this is asked. Returns its exit code and what it said."""
+        argv, environment = self.command(name, *argv, TERM="dumb")
+        process, terminal = pty.fork()
+        if not process:
+            os.chdir(ROOT)
+            os.execvpe(argv[0], argv, environment)
+        said, end = b"", time.monotonic() + LIMIT
+        # What was typed before the question is thrown away, so it is typed again. At its end the terminal is gone: EIO.
+        with contextlib.suppress(OSError), open(terminal, "r+b", buffering=0) as screen:
+            while time.monotonic() < end:
+                if select.select([screen], [], [], 1)[0]:
+                    said += screen.read(4096)
+                elif asked.encode() in said:
+                    screen.write(f"{answer}\n".encode())
+        return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]), said.decode(errors="replace")
 
 
 def problems(done):
