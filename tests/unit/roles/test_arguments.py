@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""An option is defined in argument_specs. Ansible does not apply its defaults, so defaults/ repeats them; the mesh plan reads them."""
+"""An option is defined in argument_specs. Ansible does not apply its defaults, so scripts/options writes defaults/; the mesh plan reads them."""
 
 import pathlib
 import re
