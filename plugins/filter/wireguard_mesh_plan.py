@@ -25,7 +25,7 @@ description:
 options:
   _input:
     description:
-      - The names of the sites, usually the members of an inventory group.
+      - The names of the sites, the members of the inventory group C(sites).
     type: list
     elements: str
     required: true
@@ -34,11 +34,6 @@ options:
       - Ansible's C(hostvars). Variables of a play or role are not in there, so the filter has the defaults of its own.
     type: raw
     required: true
-  group:
-    description:
-      - The name of the group, for messages. A site whose C(wireguard_mesh_group) is another one is a problem.
-    type: str
-    default: sites
 """
 
 EXAMPLES = """
@@ -60,10 +55,6 @@ _value:
     - The plan. Where a variable is faulty, the fields that follow from it are V(null) or empty.
   type: dict
   contains:
-    group:
-      description:
-        - The inventory group that was planned.
-      type: str
     mesh:
       description:
         - The name of the mesh.
@@ -155,14 +146,14 @@ _value:
 """
 
 
-def wireguard_mesh_plan(sites: t.Any, hostvars: t.Any, group: str = "sites") -> dict[str, t.Any]:
+def wireguard_mesh_plan(sites: t.Any, hostvars: t.Any) -> dict[str, t.Any]:
     if isinstance(sites, (str, bytes, Mapping)) or not hasattr(sites, "__iter__"):
         raise AnsibleFilterError(
             "wireguard_mesh_plan: the input must be a list of site names, such as groups['sites']."
         )
     if not isinstance(hostvars, Mapping):
         raise AnsibleFilterError("wireguard_mesh_plan: the first argument must be hostvars.")
-    return build(sites, hostvars, group)
+    return build(sites, hostvars)
 
 
 class FilterModule:

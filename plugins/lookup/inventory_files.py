@@ -28,11 +28,6 @@ options:
       - Ansible's C(groups).
     type: raw
     required: true
-  sites:
-    description:
-      - The group that the mesh is planned for.
-    type: str
-    default: sites
 """
 
 EXAMPLES = """
@@ -63,10 +58,10 @@ from ansible_collections.sitelink.tr069.plugins.plugin_utils._plan.variables imp
 
 
 def inventory_files(
-    sources: t.Iterable[t.Any], groups: t.Any, sites: t.Any, opened: t.Callable[[bytes], bytes | None]
+    sources: t.Iterable[t.Any], groups: t.Any, opened: t.Callable[[bytes], bytes | None]
 ) -> list[dict[str, t.Any]]:
     names = {str(group): [str(host) for host in groups[group]] for group in groups}
-    return problems([str(source) for source in sources], names, known_variables(), str(sites), opened)
+    return problems([str(source) for source in sources], names, known_variables(), opened)
 
 
 class LookupModule(LookupBase):
@@ -77,12 +72,11 @@ class LookupModule(LookupBase):
         terms: list[t.Any],
         variables: t.Any = None,
         groups: t.Any = None,
-        sites: t.Any = "sites",
         **_options: t.Any,
     ) -> list[dict[str, t.Any]]:
         if groups is None:
             raise AnsibleError("inventory_files: groups is missing. Write groups=groups.")
-        return needs_libraries(inventory_files)(terms, groups, sites, self._opened)
+        return needs_libraries(inventory_files)(terms, groups, self._opened)
 
     def _opened(self, data: bytes) -> bytes | None:
         # In memory: the loader's other ways give text only, or write it to the disk.

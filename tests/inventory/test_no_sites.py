@@ -28,21 +28,3 @@ def test_a_misspelt_group_is_told_by_every_playbook(inventory, playbook):
     inventory.write("hosts.yml", {"site": {"hosts": dict.fromkeys(("site-a", "site-b", "site-c"))}})
     done = inventory.playbook(playbook)
     assert done.returncode != 0 and "has no group sites" in done.stdout, done.stdout
-
-
-def test_a_group_of_its_own_is_planned(inventory):
-    """wireguard_mesh_group, said once, with some of the sites in that group."""
-    inventory.write("hosts.yml", {"sites": {"hosts": dict.fromkeys(("site-a", "site-b", "site-c"))},
-                                  "vpn": {"hosts": dict.fromkeys(("site-a", "site-b", "site-c"))}})  # fmt: skip
-    inventory.change("group_vars/all/mesh.yml", wireguard_mesh_group="vpn")
-    assert "PLAY [Join the sites into one mesh]" in inventory.playbook("site").stdout
-    inventory.write("hosts.yml", {"sites": {"hosts": dict.fromkeys(("site-a", "site-b", "site-c"))},
-                                  "vpn": {"hosts": dict.fromkeys(("site-a", "site-b"))}})  # fmt: skip
-    inventory.change("host_vars/site-a.yml", ddns_publish_for=["site-b"])
-    said = inventory.playbook("site").stdout
-    assert "PLAY [Join the sites into one mesh]" in said, said
-    assert "fatal: [site-a]" in said and "fatal: [site-c]" not in said, said  # it is not in the mesh
-    # New keys are for that group's mesh as well.
-    said = inventory.playbook("rotate_keys", "-e", "sites=site-a").stdout
-    judged, told, _ = said.partition("PLAY [Plan the mesh with the new keys]")[2].partition("PLAY [Tell all sites]")
-    assert "Refuse an inventory with faults" in judged and told, said

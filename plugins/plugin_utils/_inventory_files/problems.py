@@ -36,7 +36,6 @@ def problems(
     sources: Iterable[str],
     groups: Mapping[str, list[str]],
     known: frozenset[str],
-    sites: str = "sites",
     opened: Opener = closed,
 ) -> list[dict[str, t.Any]]:
     """``[{"file": ..., "message": ..., "unreadable": ...}]``; unreadable: Ansible ends at this file by itself.
@@ -44,7 +43,6 @@ def problems(
     :param sources: ansible_inventory_sources.
     :param groups: all groups of the inventory, each with its hosts.
     :param known: our variables, see _plan.variables.
-    :param sites: the group that the mesh is planned for.
     :param opened: decrypts what is encrypted as a whole, or gives nothing.
     """
     found: list[dict[str, t.Any]] = []
@@ -69,7 +67,7 @@ def problems(
             for name, given in look.passwords.items():
                 passwords[kind].setdefault(name, {}).update(given)
             if kind == "group_vars":
-                found += _state_of_all(look, sites, of_hosts)
+                found += _state_of_all(look, of_hosts)
         if base in whole:
             found += _misnamed(base)
     for name in sorted(set(hosts) & set(groups)):
@@ -77,24 +75,13 @@ def problems(
         found.append({"file": name, "message": message, "unreadable": False})
     found += _of_lists(paths, groups, known, opened, of_hosts, of_groups)
     found += dropped(paths, {problem["file"] for problem in found}, groups)
-    found += _outside(groups, sites, of_hosts, of_groups)
-    found += _never_set_up(groups, sites)
+    found += _outside(groups, of_hosts)
     found += hidden(groups, passwords["host_vars"], passwords["group_vars"])
     for path in paths:
         if path.is_dir():
             told = {problem["file"].partition("/")[0] for problem in found}  # a misnamed directory, for one
             found += [stray for stray in strays(path) if stray["file"].partition("/")[0] not in told]
     return found
-
-
-def _never_set_up(groups: Mapping[str, list[str]], sites: str) -> Iterator[dict[str, t.Any]]:
-    """Hosts of the group that the mesh is planned for whom no playbook sets up: the plays are about the group sites."""
-    for host in sorted(set(groups.get(sites, [])) - set(groups.get("sites", []))):
-        message = (
-            f"{host}: is in the group {sites}, which the mesh is planned for (wireguard_mesh_group), but not in the group sites, whose "
-            f"hosts are set up: it would be a peer that never answers. Write it below sites: too, or take it out of {sites}."
-        )
-        yield {"file": host, "message": message, "unreadable": False}
 
 
 def _of_lists(
@@ -144,40 +131,35 @@ def _twice(
 
 def _outside(
     groups: Mapping[str, list[str]],
-    sites: str,
     of_hosts: Mapping[str, Mapping[str, str]],
-    of_groups: Mapping[str, Mapping[str, str]],
 ) -> Iterator[dict[str, t.Any]]:
     """Hosts that look like sites, and are not in the group of the sites: the mesh would be made without them.
 
-    Where there are no sites at all, that alone is told. A host of another mesh has a wireguard_mesh_group of its own; where the
-    inventory is read for another mesh, nobody knows which hosts are of none.
+    Where there are no sites at all, that alone is told.
     """
-    members = set(groups.get(sites, [])) if sites == "sites" else set()
+    members = set(groups.get("sites", []))
     for host in sorted(set(groups.get("all", [])) - members) if members else ():
         own = {group for group, hosts in groups.items() if host in hosts and group != "all"}
         given = of_hosts.get(host, {})
-        if {"wireguard_mesh_group", STATE} & given.keys():
-            continue
-        if any("wireguard_mesh_group" in of_groups.get(group, {}) for group in own):
+        if STATE in given:
             continue
         # Of a name this short two other letters make another word.
-        slips = sorted(group for group in own if _spelling.meant(group, frozenset({sites}), foreign=True))
+        slips = sorted(group for group in own if _spelling.meant(group, frozenset({"sites"}), foreign=True))
         ours = sorted(name for name in given if name.startswith(_OF_A_MESH))
         if not ours and not slips:
             continue
         named = f" (but in {', '.join(sorted(own - {'ungrouped'}))})" if own - {"ungrouped"} else ""
         why = f", although {given[ours[0]]} has {ours[0]} for it" if ours else ""
-        message = f"{host}: is not in the group {sites}{named}{why}. Write {sites}: above it in its list, or take its variables out."
+        message = f"{host}: is not in the group sites{named}{why}. Write sites: above it in its list, or take its variables out."
         yield {"file": host, "message": message, "unreadable": False}
 
 
-def _state_of_all(look: Directory, sites: str, of_hosts: Mapping[str, Mapping[str, str]]) -> Iterator[dict[str, t.Any]]:
+def _state_of_all(look: Directory, of_hosts: Mapping[str, Mapping[str, str]]) -> Iterator[dict[str, t.Any]]:
     """One line for all sites must not take the whole mesh down, or do nothing without a word.
 
     Where sites have one of their own as well, or a template makes it, it is not one for all.
     """
-    for group in ("all", sites) if not any(STATE in given for given in of_hosts.values()) else ():
+    for group in ("all", "sites") if not any(STATE in given for given in of_hosts.values()) else ():
         file, state = look.variables.get(group, {}).get(STATE), look.states.get(group)
         if file and state and state != "present" and "{" not in state:
             word = state if state.isascii() and state.replace(" ", "").isalnum() else quote(state)

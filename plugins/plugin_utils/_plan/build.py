@@ -38,14 +38,13 @@ from ansible_collections.sitelink.tr069.plugins.plugin_utils._plan.rules.setting
 from ansible_collections.sitelink.tr069.plugins.plugin_utils._plan.site import Site
 
 
-def build(site_names: Iterable[str], hostvars: Mapping[str, t.Any], group: str = "sites") -> dict[str, t.Any]:
+def build(site_names: Iterable[str], hostvars: Mapping[str, t.Any]) -> dict[str, t.Any]:
     """Plans the mesh of the named sites. What the plan holds is documented with the filter wireguard_mesh_plan.
 
-    :param site_names: the members of the inventory group, in any order.
+    :param site_names: the members of the inventory group sites, in any order.
     :param hostvars: every site's variables, by name.
-    :param group: the group's name, for messages.
     """
-    mesh = _read(site_names, hostvars, group)
+    mesh = _read(site_names, hostvars)
     check_names(mesh)
     mesh.settings = common_settings(mesh.sites)
     check_overlay(mesh)
@@ -67,7 +66,6 @@ def build(site_names: Iterable[str], hostvars: Mapping[str, t.Any], group: str =
     check_exits(mesh)
     warn_of_missing_lans(mesh)
     return {
-        "group": group,
         "mesh": mesh.settings["wireguard_mesh_name"],
         "network": str(mesh.overlay) if mesh.overlay else None,
         "network6": str(mesh.overlay6) if mesh.overlay6 else None,
@@ -86,7 +84,7 @@ def build(site_names: Iterable[str], hostvars: Mapping[str, t.Any], group: str =
     }
 
 
-def _read(site_names: Iterable[str], hostvars: Mapping[str, t.Any], group: str) -> Mesh:
+def _read(site_names: Iterable[str], hostvars: Mapping[str, t.Any]) -> Mesh:
     """The sites as the inventory has them."""
     variables = {name: given.of_site(hostvars, name) for name in sorted({str(name) for name in site_names})}
     states, unknown = given.states(variables)
@@ -94,7 +92,7 @@ def _read(site_names: Iterable[str], hostvars: Mapping[str, t.Any], group: str) 
     report = Report(names)
     for name, predicate in unknown.items():
         report.add(name, "wireguard_mesh_state", predicate)
-    return Mesh(group, states, [Site(name, hostvars, variables[name], report) for name in names], report)
+    return Mesh(states, [Site(name, hostvars, variables[name], report) for name in names], report)
 
 
 def _corrected(mesh: Mesh, hostvars: Mapping[str, t.Any]) -> list[dict[str, t.Any]]:

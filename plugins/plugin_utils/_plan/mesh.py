@@ -15,8 +15,7 @@ from ansible_collections.sitelink.tr069.plugins.plugin_utils._plan.site import S
 class Mesh:
     """All sites, and what is found wrong with them."""
 
-    group: str
-    # Of every site of the group, the planned and the absent ones too.
+    # Of every site of the inventory, the planned and the absent ones too.
     states: dict[str, str]
     # Those that are present.
     sites: list[Site]

@@ -14,6 +14,7 @@ from ansible_collections.sitelink.tr069.plugins.plugin_utils._plan.report import
 from ansible_collections.sitelink.tr069.plugins.plugin_utils._plan.variables import (
     ANSIBLES_OWN,
     CONNECTION,
+    GONE,
     Row,
     by_default,
     default,
@@ -84,7 +85,9 @@ class Site:
         # What is no name of ours beside the right one may be the operator's.
         if not (ours or (meant and not self.gave(meant))) or variable in self._named(hostvars):
             return
-        if meant:
+        if variable in GONE:
+            self.fault(variable, GONE[variable])
+        elif meant:
             self.fault(variable, f"is not known to sitelink.tr069. Write {meant}, if that is meant.")
         else:
             self.fault(

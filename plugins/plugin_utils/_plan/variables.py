@@ -118,7 +118,6 @@ ROWS: dict[str, Row] = {
             "[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?", "one name of letters, digits and hyphens, without a domain"
         )
     ),
-    "wireguard_mesh_group": Row(str),
     "wireguard_mesh_state": Row(_as_it_is),  # judged before anything else, see hostvars.states
     "wireguard_mesh_name": Row(names.mesh_name, same="keys are derived from it"),
     "wireguard_mesh_network": Row(networks.overlay_network, same="all sites are in one overlay"),
@@ -204,6 +203,11 @@ def known_variables() -> frozenset[str]:
     return frozenset(table())
 
 
+# What an earlier release knew, each with what to write now.
+GONE = {
+    "wireguard_mesh_group": "is gone: the sites of the mesh are the hosts of the group sites. Give your group that name, or write it below "
+    "children: of sites; another mesh is another inventory. Then take this line out.",
+}
 # Settings of the connection that an operator may write. Facts begin with the same word.
 CONNECTION = frozenset(
     f"ansible_{name}"

@@ -79,7 +79,7 @@ def check_publish_for(mesh: Mesh) -> None:
             if name not in known:
                 site.fault(
                     "ddns_publish_for",
-                    f"names {quote(name)}, which is no site of the group {mesh.group}. {write_one_of(known)}",
+                    f"names {quote(name)}, which is no site of the group sites. {write_one_of(known)}",
                 )
             elif not known[name].get("ddns_hostname") and not known[name].is_faulty("ddns_hostname"):
                 site.fault(

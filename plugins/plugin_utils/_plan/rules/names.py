@@ -4,18 +4,15 @@
 from __future__ import annotations
 
 from ansible_collections.sitelink.tr069.plugins.plugin_utils._plan.mesh import Mesh
-from ansible_collections.sitelink.tr069.plugins.plugin_utils._plan.report import SET_ONCE, shown
-from ansible_collections.sitelink.tr069.plugins.plugin_utils._readers.fault import Fault, quote
+from ansible_collections.sitelink.tr069.plugins.plugin_utils._plan.report import shown
+from ansible_collections.sitelink.tr069.plugins.plugin_utils._readers.fault import Fault
 from ansible_collections.sitelink.tr069.plugins.plugin_utils._readers.names import site_name
 
 
 def check_names(mesh: Mesh) -> None:
     """The group has sites, each with a name that files and other sites can have it by."""
-    group = mesh.group
     if not mesh.states:
-        mesh.report.add_for_mesh(
-            "wireguard_mesh_group", f"is {group}, and the inventory has no site in that group. Put the sites into it."
-        )
+        mesh.report.add_for_mesh("sites", "is a group without a host in this inventory. Put the sites into it.")
     elif set(mesh.states.values()) == {"planned"}:
         mesh.report.add_for_mesh(
             "wireguard_mesh_state",
@@ -27,15 +24,10 @@ def check_names(mesh: Mesh) -> None:
             site_name(site.name)
         except Fault as fault:
             site.fault("inventory_hostname", str(fault))
-        if site.name in (group, "all", "localhost", "ungrouped"):
+        if site.name in ("sites", "all", "localhost", "ungrouped"):
             site.fault("inventory_hostname", "has a meaning of its own in the inventory. Give the site another name.")
         first = folded.setdefault(site.name.casefold(), site.name)
         if first != site.name:
             site.fault(
                 "inventory_hostname", f"differs from {shown(first)} only by capital letters. Rename one of them."
-            )
-        own_group = site.get("wireguard_mesh_group")
-        if site.gave("wireguard_mesh_group") and own_group not in (None, group):
-            site.fault(
-                "wireguard_mesh_group", f"is {quote(own_group)}, but the mesh is planned for {group}. {SET_ONCE}."
             )

@@ -45,19 +45,6 @@ def test_a_file_that_only_begins_like_an_encrypted_one_is_passed_over(inventory,
     assert look(inventory, OURS) == []
 
 
-def test_the_group_of_the_sites_may_have_another_name(inventory):
-    (inventory / "group_vars" / "vpn.yml").write_text("wireguard_mesh_state: absent\n")
-    groups = {**GROUPS, "vpn": ["site-a"]}
-    assert "for all sites" in look(inventory, groups=groups, sites="vpn")[0] and not look(inventory, groups=groups)
-
-
-def test_a_host_of_that_group_is_a_host_of_sites_too(inventory):
-    groups = {**GROUPS, "all": ["site-a", "site-b"], "vpn": ["site-a", "site-b"]}
-    [message] = look(inventory, groups=groups, sites="vpn")
-    assert message.startswith("site-b: is in the group vpn") and "Write it below sites: too" in message
-    assert look(inventory, groups={**groups, "sites": ["site-a", "site-b"]}, sites="vpn") == []
-
-
 def test_groups_are_needed(inventory):
     with pytest.raises(AnsibleError, match="groups"):
         look(inventory, groups=None)

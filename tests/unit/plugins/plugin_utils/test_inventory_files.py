@@ -20,8 +20,8 @@ def inventory(tmp_path):
     return shutil.copytree(ROOT / "inventories" / "lab", tmp_path / "inventory")
 
 
-def problems(*sources, groups=None, sites="sites"):
-    return inventory_files.problems(list(map(str, sources)), groups or GROUPS, known_variables(), sites)
+def problems(*sources, groups=None):
+    return inventory_files.problems(list(map(str, sources)), groups or GROUPS, known_variables())
 
 
 def the_problem(*sources):
@@ -450,18 +450,14 @@ def test_a_site_in_another_group_is_told(inventory, groups, words):
     assert problem["message"].startswith("site-b: ") and words in problem["message"]
 
 
-@pytest.mark.parametrize("given", ["nas", "ddns only", "another mesh", "another mesh's group"])
+@pytest.mark.parametrize("given", ["nas", "ddns only"])
 def test_a_host_that_is_no_site_is_nobodys_slip(inventory, given):
     groups = {**GROUPS, "all": [*HOSTS, "nas"], "other": ["nas"]}
     lines = {
         "nas": "ansible_host: 192.0.2.9\n",
         "ddns only": "ddns_hostname: nas.example.com\n",
-        "another mesh": "wireguard_mesh_group: other\nwireguard_mesh_address: 192.168.12.1\n",
-        "another mesh's group": "wireguard_mesh_address: 192.168.12.1\n",
     }
     write(inventory / "host_vars/nas.yml", lines[given])
-    if given == "another mesh's group":
-        write(inventory / "group_vars/other.yml", "wireguard_mesh_group: other\n")
     assert problems(inventory, groups=groups) == []
 
 
@@ -472,41 +468,20 @@ def test_a_group_with_a_slip_in_its_name_is_told_whatever_its_hosts_have(invento
 
 
 @pytest.mark.parametrize(
-    ("more", "path", "text", "sites"),
+    ("more", "path", "text"),
     [
-        # groups with short names, read for another mesh
-        (
-            {"wg": list(HOSTS), "db": ["c"], "web": ["d"], "all": [*HOSTS, "c", "d"]},
-            "host_vars/c.yml",
-            "note: 1\n",
-            "wg",
-        ),
-        # the sites of the other mesh, by a list
-        (
-            {"branch1": ["c"], "all": [*HOSTS, "c"]},
-            "branch",
-            "[branch1]\nc wireguard_mesh_address=192.168.12.1\n[branch1:vars]\nwireguard_mesh_group=branch1\n",
-            "sites",
-        ),
-        (
-            {"branch1": ["c"], "sites": [*HOSTS, "c"], "all": [*HOSTS, "c"]},
-            "host_vars/c.yml",
-            "wireguard_mesh_address: 192.168.12.1\n",
-            "branch1",
-        ),
         # one that left
         (
             {"retired": ["c"], "all": [*HOSTS, "c"]},
             "host_vars/c.yml",
             "wireguard_mesh_address: 192.168.11.9\nwireguard_mesh_state: absent\n",
-            "sites",
         ),
-        ({"sites_2": ["c"], "all": [*HOSTS, "c"]}, "host_vars/c.yml", "note: 1\n", "sites"),
+        ({"sites_2": ["c"], "all": [*HOSTS, "c"]}, "host_vars/c.yml", "note: 1\n"),
     ],
 )
-def test_hosts_of_other_groups_are_nobodys_slip(inventory, more, path, text, sites):
+def test_hosts_of_other_groups_are_nobodys_slip(inventory, more, path, text):
     write(inventory / path, text)
-    assert problems(inventory, groups={**GROUPS, **more}, sites=sites) == []
+    assert problems(inventory, groups={**GROUPS, **more}) == []
 
 
 @pytest.mark.parametrize("path", ["group_vars/all/zz.yml", "group_vars/sites/more.yml"])

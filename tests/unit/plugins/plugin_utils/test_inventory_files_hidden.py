@@ -30,7 +30,7 @@ def opened(data):
 
 
 def problems(*sources, groups=None):
-    return inventory_files.problems(list(map(str, sources)), groups or GROUPS, known_variables(), "sites", opened)
+    return inventory_files.problems(list(map(str, sources)), groups or GROUPS, known_variables(), opened)
 
 
 @pytest.mark.parametrize(

@@ -54,8 +54,7 @@ def test_a_right_inventory(mesh):
     mesh.spoil("site-c", wireguard_mesh_endpoint="10.24.96.9", wireguard_mesh_port="22001", wireguard_mesh_mtu=1412)
     plan = build(mesh)
     assert plan["problems"] == [] and plan["warnings"] == []
-    assert {key: plan[key] for key in ("group", "mesh", "network", "preshared_keys")} == {
-        "group": "sites",
+    assert {key: plan[key] for key in ("mesh", "network", "preshared_keys")} == {
         "mesh": "sitelink",
         "network": "192.168.11.0/24",
         "preshared_keys": True,
@@ -174,7 +173,6 @@ def test_empty_values_are_not_given(mesh):
         ("tr069_networks", []),
         ("tr069_networks", "10.0.0.0/7"),
         ("tr069_interface", "eth 1"),
-        ("wireguard_mesh_group", "other"),
         ("wireguard_mesh_interface", "a-name-that-is-too-long"),
         ("wireguard_mesh_interface", "../wg0"),
         ("wireguard_mesh_interface", "eth1"),
@@ -385,6 +383,13 @@ def test_a_misspelt_variable_is_a_missing_one(mesh):
     ]
 
 
+def test_a_variable_that_is_gone_is_told_with_what_to_write_now(mesh):
+    assert "the hosts of the group sites" in message(mesh.spoil("site-a", wireguard_mesh_group="vpn"))
+    for site in ("site-a", "site-b", "site-c"):
+        mesh.spoil(site, wireguard_mesh_group="sites")
+    assert message(mesh).startswith("All 3 sites: wireguard_mesh_group is gone")
+
+
 @pytest.mark.parametrize(
     ("name", "meant"),
     [
@@ -544,8 +549,7 @@ def test_names_that_differ_by_case_only(mesh):
 
 
 def test_an_empty_group():
-    assert faults({}) == [(None, "wireguard_mesh_group")]
-    assert "other" in build_plan([], {}, "other")["problems"][0]["message"]
+    assert faults({}) == [(None, "sites")]
 
 
 @pytest.mark.parametrize("network", ["10.9.0.0/24", "10.0.0.0/6", "11.255.255.0/24"])
