@@ -64,6 +64,7 @@ def namespace(tmp_path):
     made.destroy()
 
 
+@pytest.mark.long
 def test_three_hundred_peers_are_read_back_as_planned(namespace, tmp_path):
     name = f"sltm{os.getpid() % 1000000}"
     hostvars = {

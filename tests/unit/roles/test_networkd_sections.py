@@ -55,6 +55,7 @@ def networks(tmp_path_factory):
     ]
 
 
+@pytest.mark.long
 def test_systemd_237_knows_every_line(networks):
     assert len(networks) == 6
     for *_, path, sections in networks:
@@ -62,6 +63,7 @@ def test_systemd_237_knows_every_line(networks):
         assert {(section, key) for section, key in given - NEWER if key not in KNOWN.get(section, ())} == set(), path
 
 
+@pytest.mark.long
 def test_all_that_a_server_offers_is_refused_where_systemd_237_reads_it(networks):
     whole = [
         (variables, sections) for _, variables, path, sections in networks if path.endswith("05-sitelink-eth1.network")

@@ -62,6 +62,7 @@ def test_examples_above_are_refused():
         assert tell.parse(data) is None
 
 
+@pytest.mark.long
 def test_a_hundred_thousand_inputs():
     """Truncated, extended, mutated, random: each is refused or gives only well-formed records, and is parsed again."""
     chance = random.Random(69)

@@ -46,7 +46,12 @@ def run(tmp_path):
 
 @pytest.mark.parametrize(
     ("reason", "ci", "argv", "expected"),
-    [(OLD, True, [], 0), (OTHER, True, [], 1), (OTHER + "x", False, [], 0), (OTHER, True, ["-n", "2"], 1)],
+    [
+        (OLD, True, [], 0),
+        (OTHER, True, [], 1),
+        (OTHER + "x", False, [], 0),
+        pytest.param(OTHER, True, ["-n", "2"], 1, marks=pytest.mark.long),
+    ],
 )
 def test_a_skip_in_ci_is_a_failure_unless_it_is_allowed(run, reason, ci, argv, expected):
     code, text = run(reason, ci, *argv)
@@ -54,7 +59,14 @@ def test_a_skip_in_ci_is_a_failure_unless_it_is_allowed(run, reason, ci, argv, e
     assert f"SKIPPED: {reason} (1)\n" in text and ("FAILED in CI" in text) == bool(expected)
 
 
-@pytest.mark.parametrize(("reason", "argv", "expected"), [(OLD, [], 5), (OTHER, [], 1), (OTHER, ["-n", "2"], 1)])
+@pytest.mark.parametrize(
+    ("reason", "argv", "expected"),
+    [
+        pytest.param(OLD, [], 5, marks=pytest.mark.long),
+        pytest.param(OTHER, [], 1, marks=pytest.mark.long),
+        (OTHER, ["-n", "2"], 1),
+    ],
+)
 def test_a_module_that_is_skipped_as_a_whole_counts(run, reason, argv, expected):
     code, text = run("never seen", True, *argv, whole=f"pytest.skip({reason!r}, allow_module_level=True)")
     assert code == expected and f"SKIPPED: {reason} (1)\n" in text, text
