@@ -303,6 +303,20 @@ def test_both_kinds_of_keys_are_what_the_next_run_finds():
     assert silent() == []
 
 
+def test_another_name_of_the_interface_takes_the_sites_own_key_along_and_leaves_nothing_of_the_old():
+    password = f"--vault-password-file={COPY / '.vault-password'}"
+    places = "/etc/wireguard /etc/sitelink /etc/sysctl.d /etc/systemd/system /run/sitelink /var/lib/sitelink"
+    [old] = public_keys(["site-b"]).values()
+    for now, before in (("wg7", "wg0"), ("wg0", "wg7")):
+        write("site-b", "wireguard_mesh_interface", now)
+        lost = losses(lambda: playbook("site", password), EVERYONE)
+        assert {pair: count for pair, count in lost.items() if "site-b" not in pair} == {}
+        assert inside("site-b", f"wg show {now} public-key").strip() == old
+        assert inside("site-b", f"find {places} -name '*{before}*'; wg show interfaces").split() == [now]
+        assert silent() == []
+        assert recap(playbook("site", password, "--limit=site-b"))["site-b"]["changed"] == 0
+
+
 # ---- the way out
 def test_a_site_that_cannot_be_reached_is_forgotten_by_the_others():
     password = f"--vault-password-file={COPY / '.vault-password'}"

@@ -25,7 +25,7 @@ def found(tmp_path, monkeypatch):
 
     def found(text):
         (tmp_path / "wg" / "office.conf").write_text(f"[Interface]\n{text}\n[Peer]\nAllowedIPs = 0.0.0.0/0\n")
-        return others._files(CFG, "wg0")
+        return others._files(CFG, {"wg0", "wg7"})
 
     return found
 
@@ -79,3 +79,22 @@ def test_a_file_that_takes_the_table_or_the_mark_is_named(found, text, words):
 )
 def test_others_are_not(found, text):
     assert found(text) == []
+
+
+def test_a_mesh_of_ours_under_an_old_name_is_no_other_user(tmp_path, monkeypatch):
+    """The run that gives it another name takes it away; in check mode it is still there."""
+    monkeypatch.setattr(config, "WIREGUARD", str(tmp_path))
+    monkeypatch.setattr(config, "ETC", str(tmp_path))
+    for part in ("_in_kernel", "_gateways", "_article"):
+        monkeypatch.setattr(others, part, lambda *_given: [])
+    monkeypatch.setattr(others.wg, "fwmarks", lambda: {"wg0": CFG.fwmark, "wg7": CFG.fwmark})
+    (tmp_path / "wg0.conf").write_text("[Interface]\nTable = off\nFwMark = 0x131\n")
+
+    class Kernel:
+        @staticmethod
+        def link(_name):
+            return True
+
+    assert len(others.users(Kernel, CFG, "wg7")) == 2
+    (tmp_path / "mesh-wg0.json").write_text("{}")
+    assert others.users(Kernel, CFG, "wg7") == []

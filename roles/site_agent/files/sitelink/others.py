@@ -23,7 +23,8 @@ CRONTABS = ("/etc/crontab", "/etc/cron.d/*", "/var/spool/cron/crontabs/*", "/var
 
 def users(kernel, cfg, mesh):
     """Sentences, one per user. mesh: the WireGuard interface that may have the mark. Raises OSError."""
-    return _in_kernel(kernel, cfg) + _gateways(cfg) + _devices(kernel, cfg, mesh) + _files(cfg, mesh) + _article(cfg)
+    ours = {mesh, *config.configured("mesh")}  # one under an old name too, which the same run takes away
+    return _in_kernel(kernel, cfg) + _gateways(cfg) + _devices(kernel, cfg, ours) + _files(cfg, ours) + _article(cfg)
 
 
 def _in_kernel(kernel, cfg):
@@ -97,11 +98,11 @@ def _gateways(cfg):
     return found
 
 
-def _devices(kernel, cfg, mesh):
+def _devices(kernel, cfg, ours):
     found = []
     for interface, mark in sorted(wg.fwmarks().items()):
         # wg also lists what a user space WireGuard has in another network namespace
-        if mark == cfg.fwmark and interface != mesh and kernel.link(interface) is not None:
+        if mark == cfg.fwmark and interface not in ours and kernel.link(interface) is not None:
             found.append(
                 "the WireGuard interface %s has the mark 0x%x, so its packets to the underlay would leave by %s; give it "
                 "another FwMark, or set another tr069_fwmark" % (interface, mark, cfg.interface)
@@ -109,11 +110,11 @@ def _devices(kernel, cfg, mesh):
     return found
 
 
-def _files(cfg, mesh):
+def _files(cfg, ours):
     """Tunnels of wg-quick that are not up now. The mesh's own file is rendered with Table = off."""
     found = []
     for path in sorted(glob.glob(os.path.join(config.WIREGUARD, "*.conf"))):
-        if path == config.wireguard_path(mesh):
+        if path in [config.wireguard_path(interface) for interface in ours]:
             continue
         try:
             with open(path, encoding="utf-8", errors="replace") as file:
