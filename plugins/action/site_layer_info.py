@@ -28,6 +28,8 @@ class ActionModule(SiteLayer):
         result = self._run_module(args, variables, "sitelink.tr069.site_layer_info")
         if result.get("failed"):
             site = variables.get("inventory_hostname")
+            # Its own words may hold what a template held.
+            self._display.v(f"{site}: site_layer_info could not compare; every role looks by itself.")
             return {"changed": False, "differing": [f"{site}: the module ended without an answer"]}
         return result
 

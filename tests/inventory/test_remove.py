@@ -70,13 +70,14 @@ ALL = ("remove", "-e", "sites=all")
 
 def test_the_whole_mesh_goes_only_when_somebody_says_so(inventory, host_vars):
     before = host_vars()
-    for argv in ([], ["-e", "sure=no"], ["-e", "sites=site-a,site-b,site-c"], ["--limit", "site-a"]):
+    for argv in ([], ["-e", "sure="], ["-e", "sure=no"], ["-e", "sites=site-a,site-b,site-c"], ["--limit", "site-a"]):
         done = inventory.playbook(*ALL, *argv)
         assert done.returncode != 0 and "-e sure=yes" in done.stdout, done.stdout
         assert host_vars() == before and STARTED not in done.stdout
     assert STARTED in inventory.playbook(*ALL, "--check").stdout and host_vars() == before
     done = inventory.playbook(*ALL, "-e", "sure=yes")
     assert STARTED in done.stdout and all(GONE in text for text in host_vars().values()), done.stdout
+    assert STARTED in inventory.playbook(*ALL).stdout, "a run that finishes it takes nobody else out"
 
 
 @pytest.mark.parametrize(("answer", "goes_on"), [("yes", True), ("是", True), ("", False), ("site-a", False)])

@@ -20,6 +20,9 @@ class Stated(NamedTuple):
 def judge(site: Site, layers: Iterable[Stated], scratch: str = "/tmp") -> Tuple[List[str], List[str]]:
     """(why the first layer that is not as stated is not, what the checks of all of them warn of where there is none)"""
     warnings: List[str] = []
+    layers = list(layers)
+    if not layers:
+        return ["nothing is stated of the site"], []
     for each in layers:
         why, said = _differences(site, each, scratch)
         if why:

@@ -82,12 +82,13 @@ class Site:
     def _check_unknown(self, variable: str, hostvars: Mapping[str, t.Any]) -> None:
         ours = _spelling.is_ours(variable)
         meant = _spelling.meant(variable, known_variables(), not ours)
+        if variable in GONE:  # even where the operator's templates name it
+            self.fault(variable, GONE[variable])
+            return
         # What is no name of ours beside the right one may be the operator's.
         if not (ours or (meant and not self.gave(meant))) or variable in self._named(hostvars):
             return
-        if variable in GONE:
-            self.fault(variable, GONE[variable])
-        elif meant:
+        if meant:
             self.fault(variable, f"is not known to sitelink.tr069. Write {meant}, if that is meant.")
         else:
             self.fault(

@@ -136,8 +136,10 @@ VARIABLES = {
     "a script of the article": ({"tr069_gateway_remove_article": True}, "it was not asked"),
     "no client of the name": ({"ddns_install_method": "wheel", "__ddns_source": "/nowhere.whl"}, "/nowhere.whl cannot be read"),
     "no NIC given": ({"nic_dhcp_state": "absent"}, "nic_dhcp: removed "),
+    "no NIC given, and no network manager that is known": ({"nic_dhcp_state": "absent", "__nic_dhcp_chosen": ""}, "nic_dhcp: removed "),
     "no way out": ({"tr069_gateway_state": "absent"}, "tr069_gateway: disabled sitelink-gateway@eth1.service"),
     "what cannot be stated": ({"__site_agent_layers": "{{ nothing.of.it }}"}, "it was not asked"),
+    "what cannot be said of the conditions": ({"__site_agent_may_be_done": "{{ nothing.of.it }}"}, "it was not asked"),
     "no name": ({"ddns_state": "absent"}, "ddns: disabled sitelink-ddns.path"),
 }  # fmt: skip
 

@@ -6,6 +6,7 @@ import random
 import socket
 import struct
 
+import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 

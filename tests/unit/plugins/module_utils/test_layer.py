@@ -471,6 +471,7 @@ def test_an_owner_that_is_not_there_yet_is_no_problem_in_check_mode(world):
 def test_what_is_as_stated_is_judged_so_and_a_look_changes_nothing(finished):
     before = finished.look()
     assert finished.judge(layer(), layer()) == ([], [])
+    assert finished.judge() == (["nothing is stated of the site"], [])
     unsent = layer()
     unsent["files"][-1] = copy(CLIENT, "a client, one\n", sent=False)
     assert finished.judge(unsent) == ([], []), "what the controller has need not be sent"
