@@ -78,7 +78,7 @@ _numbers = itertools.count(1)
 
 
 def of_playbook(name):
-    """The tasks of playbooks/tasks/NAME that put a layer away, as they stand there."""
+    """The tasks of playbooks/tasks/NAME that put a layer away, and what they need, as they stand there."""
     found = []
     for task in yaml.safe_load((ROOT / "playbooks" / "tasks" / name).read_text()):
         role, path = task.get("ansible.builtin.include_role", {}), task.get("ansible.builtin.include_tasks", "")
@@ -86,16 +86,18 @@ def of_playbook(name):
             found.append(
                 {**task, "ansible.builtin.include_tasks": str((ROOT / "playbooks" / "tasks" / path).resolve())}
             )
-        elif role.get("tasks_from") == "layer":
+        elif role.get("tasks_from") == "layer" or "__sitelink_gone" in task.get("ansible.builtin.set_fact", {}):
             found.append(task)
     return found
 
 
 def plays():
     """{name: play}: the roles as site.yml has them, behind what another NIC left; and the tasks for a site that leaves."""
-    start = {"hosts": "sites", "gather_facts": False, "vars": {"__sitelink_other_meshes": []}}
+    [names] = [play["vars"] for play in yaml.safe_load((ROOT / "playbooks/site.yml").read_text()) if "vars" in play]
+    others = {name: value for name, value in names.items() if name.startswith("__sitelink_other")}
+    start = {"hosts": "sites", "gather_facts": False, "vars": {"__sitelink_names": [], **others}}
     facts = {"ansible.builtin.set_fact": FACTS}
-    remains = [{"block": of_playbook("remains.yml"), "when": "__sitelink_other_nics is defined"}]
+    remains = [{"block": of_playbook("remains.yml"), "when": "__sitelink_names | length > 0"}]
     return {
         "site": {**start, "pre_tasks": [facts, *remains], "roles": [f"sitelink.tr069.{role}" for role in ROLES]},
         "leave": {**start, "tasks": [facts, *of_playbook("leave.yml")]},
@@ -257,8 +259,8 @@ def test_a_change_restarts_what_it_is_about_and_what_another_nic_left_goes_witho
     (machine.up / "etc/wireguard/wg9.conf").write_text("# sitelink-mesh@wg9.service\n")
     machine.said()
     allow = [{"protocol": "tcp", "ports": ["8022"]}]
-    others = {"__sitelink_other_nics": ["eth9"], "__sitelink_other_meshes": ["wg9"]}
-    changed = machine.play(**others, tr069_firewall_allow=allow)[1]
+    names = [f"{kind}-{nic}9.json" for kind, nic in (("gateway", "eth"), ("firewall", "eth"), ("mesh", "wg"))]
+    changed = machine.play(__sitelink_names=names, tr069_firewall_allow=allow)[1]
     assert changed == 4 and machine.files() == FILES | RUN and machine.said() == [f"restart {FIREWALL[1]}"]
     assert "8022" in (machine.up / "etc/sitelink/firewall-eth1.nft").read_text()
 
