@@ -143,4 +143,8 @@ class ActionModule(ActionBase):
         )
         if trust_as_template:
             return str(templar.template(trust_as_template(text), escape_backslashes=False))
+        # Before 2.19 the copy looks up with the variables of the original, and includes what another role's file of that name was.
+        looks = {"lookup": templar._lookup, "query": templar._query_lookup, "q": templar._query_lookup}
+        templar.environment.globals = {**templar.environment.globals, **looks}
+        templar.environment.cache = None
         return str(templar.do_template(text, preserve_trailing_newlines=True, escape_backslashes=False))
