@@ -222,6 +222,11 @@ options:
       before:
         description: One of O(units), before whose stop it runs.
         type: str
+      dry_run:
+        description: As O(commands[].dry_run). Without it the command is only said in check mode.
+        type: list
+        elements: str
+        default: []
   remains:
     description:
       - Paths, or patterns in the last part of a path, of what this layer put on a site under a former name, or with other settings. They
@@ -323,7 +328,7 @@ refused:
   type: list
   elements: str
 said:
-  description: What O(commands) with O(commands[].dry_run) said that they changed, or would; it stands in RV(changes) as well.
+  description: What O(commands) and O(undo) with words for a dry run said that they changed, or would; it stands in RV(changes) as well.
   returned: always
   type: list
   elements: str

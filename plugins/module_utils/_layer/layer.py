@@ -161,7 +161,11 @@ class Layer:
 
     def _undo(self, wanted: Iterable[Undo]) -> None:
         for undo in wanted:
-            if self.site.is_there(undo.needs):
+            if not self.site.is_there(undo.needs):
+                continue
+            if undo.dry_run:
+                self._let_say(Command(undo.argv, "", "", undo.dry_run))
+            else:
                 self._do([Change("ran " + " ".join(undo.argv), undo.needs, partial(self._run, undo.argv))])
 
     def _let_say(self, command: Command) -> None:

@@ -48,7 +48,12 @@ ARGUMENTS = {
     "units": words(default=[]),
     "may_fail": words(default=[]),
     "upgrade": {"type": "bool", "default": False},
-    "undo": dictionaries(argv=words(required=True), needs={"type": "str", "required": True}, before={"type": "str"}),
+    "undo": dictionaries(
+        argv=words(required=True),
+        needs={"type": "str", "required": True},
+        before={"type": "str"},
+        dry_run=words(default=[]),
+    ),
     "remains": words(default=[]),
     "state_files": words(default=[]),
     "needed_by": {"type": "str"},

@@ -72,11 +72,12 @@ class Command(NamedTuple):
 
 
 class Undo(NamedTuple):
-    """A command that takes back what a layer's programs did, as in the kernel; it needs a file of the layer."""
+    """A command that takes back what a layer's programs did, as in the kernel; it needs a file of the layer or of theirs."""
 
     argv: Tuple[str, ...]
     needs: str
     before: str  # a unit that is stopped after it; empty: all are stopped before
+    dry_run: Tuple[str, ...]  # as of a Command; empty: it says nothing of what it changes
 
 
 class Wanted(NamedTuple):
@@ -192,7 +193,7 @@ class _Reader:
         before = item["before"] or ""
         if before and before not in units:
             self.refuse(" ".join(item["argv"]), "before names %s, and it is none of the units" % before)
-        return Undo(tuple(item["argv"]), self.path(item["needs"]), before)
+        return Undo(tuple(item["argv"]), self.path(item["needs"]), before, tuple(item["dry_run"]))
 
     def twice(self, paths: List[str]) -> None:
         for path in sorted({path for path in paths if paths.count(path) > 1}):

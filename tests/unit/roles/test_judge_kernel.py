@@ -101,7 +101,7 @@ def test_a_second_run_is_one_comparison_and_does_all_as_soon_as_something_differ
     assert tasks[:3] == NOTHING_TO_DO and "Look at the site" not in tasks[3:] and len(tasks) <= 16
     assert "changed=1 " in said and path.read_text() == text
     layers = {
-        "Put the program on the site, or take it away", "Put the firewall on the site, or take it away", "Configure the NIC",
+        "Put the program on the site, or take it away", "Put the firewall on the site, or take it away", "Configure the NIC, or give it back",
         "Ask for the address of the NIC", "Put the way out on the site, or take it away",
         "Put this site's end of the mesh in place, or take it away", "Put the client on the site, or take it away",
     }  # fmt: skip

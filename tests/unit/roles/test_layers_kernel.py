@@ -79,6 +79,7 @@ _numbers = itertools.count(1)
 
 def of_playbook(name):
     """The tasks of playbooks/tasks/NAME that put a layer away, and what they need, as they stand there."""
+    needed = ("ansible.builtin.raw", "ansible.builtin.set_fact", "ansible.builtin.fail")
     found = []
     for task in yaml.safe_load((ROOT / "playbooks" / "tasks" / name).read_text()):
         role, path = task.get("ansible.builtin.include_role", {}), task.get("ansible.builtin.include_tasks", "")
@@ -86,16 +87,17 @@ def of_playbook(name):
             found.append(
                 {**task, "ansible.builtin.include_tasks": str((ROOT / "playbooks" / "tasks" / path).resolve())}
             )
-        elif role.get("tasks_from") == "layer" or "__sitelink_gone" in task.get("ansible.builtin.set_fact", {}):
+        elif role.get("tasks_from") in ("layer", "preflight") or any(module in task for module in needed):
             found.append(task)
     return found
 
 
 def plays():
     """{name: play}: the roles as site.yml has them, behind what another NIC left; and the tasks for a site that leaves."""
-    [names] = [play["vars"] for play in yaml.safe_load((ROOT / "playbooks/site.yml").read_text()) if "vars" in play]
-    others = {name: value for name, value in names.items() if name.startswith("__sitelink_other")}
-    start = {"hosts": "sites", "gather_facts": False, "vars": {"__sitelink_names": [], **others}}
+    [play] = [play for play in yaml.safe_load((ROOT / "playbooks/site.yml").read_text()) if "vars" in play]
+    others = {name: value for name, value in play["vars"].items() if name.startswith("__sitelink_other")}
+    files = [str(ROOT / "playbooks" / path) for path in play["vars_files"]]
+    start = {"hosts": "sites", "gather_facts": False, "vars_files": files, "vars": {"__sitelink_names": [], **others}}
     facts = {"ansible.builtin.set_fact": FACTS}
     remains = [{"block": of_playbook("remains.yml"), "when": "__sitelink_names | length > 0"}]
     return {
@@ -140,7 +142,7 @@ class Machine:
         argv = ["nsenter", f"--net=/run/netns/{self.name}"] if inside else []
         return subprocess.run([*argv, "sh", "-c", script], text=True, check=True, stdout=subprocess.PIPE).stdout
 
-    def run(self, *argv):
+    def run(self, *argv, **environment):
         script = NAMESPACE.format(directory=self.directory, places=" ".join(PLACES), root=ROOT)
         inside = ["nsenter", f"--net=/run/netns/{self.name}", "unshare", "--mount", "--propagation", "private"]
         return subprocess.run(
@@ -148,14 +150,14 @@ class Machine:
             text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
             env={
                 **os.environ, "PATH": f"{self.directory}/bin:{os.environ['PATH']}", "ANSIBLE_CALLBACK_RESULT_FORMAT": "json",
-                "ANSIBLE_LIBRARY": str(self.directory / "library"),
+                "ANSIBLE_LIBRARY": str(self.directory / "library"), **environment,
             },
         )  # fmt: skip
 
-    def play(self, *argv, name="site", returncode=0, **variables):
+    def play(self, *argv, name="site", returncode=0, environment=(), **variables):
         """(what the play said, how many of its tasks changed something)"""
         where = ["-i", self.directory / "hosts.yml", "--limit", "site-x", "-e", json.dumps(variables)]
-        done = self.run("ansible-playbook", *where, *argv, self.playbook(name))
+        done = self.run("ansible-playbook", *where, *argv, self.playbook(name), **dict(environment))
         assert done.returncode == returncode, done.stdout
         return done.stdout, int(re.search(r"changed=(\d+)", done.stdout).group(1))
 
@@ -250,16 +252,21 @@ def test_check_mode_shows_a_change_and_makes_none(machine):
     assert machine.said() == [] and {path: (machine.up / path).read_text() for path in machine.files()} == before
 
 
-def test_a_change_restarts_what_it_is_about_and_what_another_nic_left_goes_without_the_unit_file(machine):
+def rename(machine):
+    """What is there of another NIC and of another name of the mesh's interface. Returns the names of its files."""
     for kind in ("gateway", "firewall"):
         config = json.loads((machine.up / f"etc/sitelink/{kind}-eth1.json").read_text())
         (machine.up / f"etc/sitelink/{kind}-eth9.json").write_text(json.dumps({**config, "interface": "eth9"}))
     mesh = json.loads((machine.up / "etc/sitelink/mesh-wg0.json").read_text())
     (machine.up / "etc/sitelink/mesh-wg9.json").write_text(json.dumps({**mesh, "interface": "wg9"}))
     (machine.up / "etc/wireguard/wg9.conf").write_text("# sitelink-mesh@wg9.service\n")
+    return [f"{kind}-{nic}9.json" for kind, nic in (("gateway", "eth"), ("firewall", "eth"), ("mesh", "wg"))]
+
+
+def test_a_change_restarts_what_it_is_about_and_what_another_nic_left_goes_without_the_unit_file(machine):
+    names = rename(machine)
     machine.said()
     allow = [{"protocol": "tcp", "ports": ["8022"]}]
-    names = [f"{kind}-{nic}9.json" for kind, nic in (("gateway", "eth"), ("firewall", "eth"), ("mesh", "wg"))]
     changed = machine.play(__sitelink_names=names, tr069_firewall_allow=allow)[1]
     assert changed == 4 and machine.files() == FILES | RUN and machine.said() == [f"restart {FIREWALL[1]}"]
     assert "8022" in (machine.up / "etc/sitelink/firewall-eth1.nft").read_text()
@@ -333,13 +340,26 @@ def test_forwarding_is_as_before_where_it_is_not_wanted_any_more(machine):
 
 
 @pytest.mark.long
+def test_a_site_does_not_leave_by_the_way_that_ansible_comes_in_by(machine):
+    machine.network("ip link add wg9 type dummy; ip address add 192.168.11.9/24 dev wg9; ip link set dev wg9 up")
+    rename(machine)
+    machine.said()
+    came = {"SSH_CONNECTION": "192.168.11.8 50000 192.168.11.9 22"}
+    output, changed = machine.play(name="leave", returncode=2, environment=came)
+    assert "site-x: Ansible comes in by wg9, which goes with the mesh" in output and changed == 0, output
+    assert machine.files() > FILES | RUN and machine.said() == []
+    machine.network("ip link delete wg9")
+
+
+@pytest.mark.long
 def test_nothing_is_left_of_a_site_that_leaves(machine):
     by_hand = "[Interface]\n# by hand\n"
     (machine.up / (CONF + ".before-sitelink")).write_text(by_hand)
     (machine.up / "var/lib/prometheus/node-exporter/sitelink.prom").write_text("sitelink_up 1\n")
+    rename(machine)  # and no run came between
     machine.said()
     changed = machine.play("--check", "--diff", name="leave")[1]
-    assert changed == 4 and machine.files() >= FILES and machine.said() == []
+    assert changed == 7 and machine.files() >= FILES and machine.said() == []
     machine.play(name="leave")
     assert machine.files() == {CONF} and (machine.up / CONF).read_text() == by_hand
     assert (

@@ -37,12 +37,10 @@ def test_every_word_of_a_command_line_is_a_word(path):
 def test_what_is_to_run_hangs_on_what_is_and_not_on_what_a_run_changed():
     """A run that breaks off between a file and its handler would leave the file unapplied for good; `sitelink service` compares."""
     assert list(ROOT.glob("roles/*/handlers")) == []
-    # Whoever takes files away has stopped their units before, and nic_dhcp's program looks itself whether a change was confirmed.
-    allowed = ("absent.yml",)
     for path in (ROOT / "roles").rglob("tasks/*.yml"):
         lines = [line for line in path.read_text().splitlines() if not line.lstrip().startswith("#")]
         assert not [line for line in lines if "notify:" in line or "flush_handlers" in line], path
-        assert str(path).endswith(allowed) or not [line for line in lines if " is changed" in line], path
+        assert not [line for line in lines if " is changed" in line], path
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
@@ -104,9 +102,7 @@ BESIDE = {
     },
     "nic_dhcp": {
         "Check the NIC and choose the backend": "__nic_dhcp_against | length == 0",
-        "Confirm the change": "[there is none: what the command says is a difference]",
         "Wait for the lease": "[a condition of the layer]",
-        "Give the NIC back": "[the layer goes, which is a difference]",
     },
     "tr069_gateway": {"Take the script of the article away": "not tr069_gateway_remove_article"},
     "wireguard_mesh": {
@@ -171,7 +167,7 @@ def test_every_task_beside_a_layer_has_a_word_in_whether_a_run_may_end_early():
     assert {*BESIDE} == of_site()
     for role, known in BESIDE.items():
         tasks = flat(read(f"roles/{role}/tasks/main.yml"))
-        layers = [task for task in tasks if task.get("ansible.builtin.import_tasks") in ("layer.yml", "configure.yml")]
+        layers = [task for task in tasks if task.get("ansible.builtin.import_tasks") == "layer.yml"]
         assert len(layers) == 1 and {task["name"] for task in tasks if task not in layers} == {*known}, role
         says = " ".join(str(read(f"roles/{role}/vars/main.yml").get(f"__{role}_only_layer", "")).split())
         for name, words in known.items():
@@ -184,13 +180,14 @@ def test_what_is_compared_is_what_the_roles_put_in_place():
     compared = read("roles/site_agent/vars/main.yml")["__site_agent_layers"]
     assert {*compared} == of_site()
     for role, layer in compared.items():
-        [task] = read(f"roles/{role}/tasks/{'configure' if role == 'nic_dhcp' else 'layer'}.yml")
+        [task, *behind] = read(f"roles/{role}/tasks/layer.yml")
+        # What the command of a NIC says is a difference: where there is none, there is nothing to confirm.
+        assert [each["name"] for each in behind] == (["Confirm the change"] if role == "nic_dhcp" else []), role
         given = {**task["sitelink.tr069.site_layer"]}
         more = {name for name in ("state", "upgrade") if given.pop(name, None) is not None}
         assert given == {name: f"{{{{ __{role}_layer.{name} }}}}" for name in given}, role
         stated = {*read(f"roles/{role}/vars/main.yml")[f"__{role}_layer"]}
-        # What is no option of the task: conditions are only compared, and absent.yml gives a NIC back.
-        assert stated - {"conditions"} - ({"state_files"} if role == "nic_dhcp" else set()) == {*given}, role
+        assert stated - {"conditions"} == {*given}, role  # conditions are only compared
         assert f"__{role}_layer" in layer, role
         # An absent site is not compared.
         assert all(f"'{name}'" in layer for name in more) or (role, more) in (

@@ -54,7 +54,7 @@ def test_an_hour_costs_at_most_twenty_requests(tmp_path, monkeypatch):
         "interface": "eth1",
         "networks": ["10.0.0.0/7"],
     }
-    outcome = {"ok": True, "reason": "", "retry_after": 0}
+    outcome = {"ok": True, "reason": "", "credentials": False, "retry_after": 0}
     for verdict in (ddns.RIGHT, ddns.UNKNOWN, ddns.WRONG):
         clock, runs = Clock(), []
         updater = ddns.Updater(
@@ -86,26 +86,29 @@ def test_a_token_that_a_provider_quotes_is_masked(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("status", "body", "words"),
+    ("status", "body", "words", "credentials"),
     [
         (
             403,
             {"errors": [{"code": 9109, "message": "Invalid token"}]},
             ["HTTP 403 (9109 Invalid token)", "check the token"],
+            True,
         ),
-        (200, {"success": False, "errors": [{"code": 10000, "message": "no"}]}, ["HTTP 200", "check the token"]),
+        (200, {"success": False, "errors": [{"code": 10000, "message": "no"}]}, ["HTTP 200", "check the token"], True),
         (
             400,
             {"Code": "Throttling.User", "Message": "slow\n down"},
             ["Throttling.User slow  down", "too many requests"],
+            False,
         ),
-        (500, None, ["api.example.com refused: HTTP 500"]),
-        (404, ["?"], ["HTTP 404"]),
+        (500, None, ["api.example.com refused: HTTP 500"], False),
+        (404, ["?"], ["HTTP 404"], False),
     ],
 )
-def test_a_refusal_is_one_line_in_the_providers_words(status, body, words):
-    text = ddns_client.refusal("api.example.com", status, body)
+def test_a_refusal_is_one_line_in_the_providers_words(status, body, words, credentials):
+    text, refused = ddns_client.refusal("api.example.com", status, body)
     assert all(word in text for word in words) and "\n" not in text
+    assert refused is credentials
 
 
 def test_whatever_a_request_meets_has_a_sentence():
@@ -146,7 +149,7 @@ def test_a_peers_record_is_left_to_the_peer_while_it_may_do_it_itself(tmp_path, 
     def run_client(settings, path, keys):
         runs.append(clock.now)
         zone["says"] = heard[0]
-        return {key: {"ok": True, "reason": "", "retry_after": 0} for key in keys}
+        return {key: {"ok": True, "reason": "", "credentials": False, "retry_after": 0} for key in keys}
 
     monkeypatch.setattr(updater, "read_back", read_back)
     monkeypatch.setattr(updater, "note", lambda name, record: "")

@@ -114,7 +114,13 @@ def test_one_fault_is_one_finding(code, seen, report):
 
 
 @pytest.mark.parametrize(
-    "fault, code", [("provider", "ddns_refused"), ("record", "ddns_record"), ("servers", "ddns_servers")]
+    "fault, code",
+    [
+        ("provider", "ddns_refused"),
+        ("credentials", "ddns_refused"),
+        ("record", "ddns_record"),
+        ("servers", "ddns_servers"),
+    ],
 )
 def test_what_is_wrong_with_the_record(fault, code):
     report = changed("ddns", reason="x")

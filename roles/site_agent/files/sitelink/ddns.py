@@ -169,7 +169,7 @@ class Updater:
         for name in self.names:
             kept = known.get(name.key)
             record = records[name.key] = dict(kept) if isinstance(kept, dict) else {}
-            record.update(name=name.name, kind=name.kind, provider=name.provider, note="", refused=False)
+            record.update(name=name.name, kind=name.kind, provider=name.provider, note="", refused="")
             record["address"], record["reason"] = addresses[name.key]
             if record["address"] is None and name.peer is not None:
                 record["reason"] = ""  # a peer that is silent is told of by the mesh
@@ -246,7 +246,7 @@ class Updater:
             if wait > 0:
                 text = "%s asked to wait, %d s more" % (name.provider, wait)
                 records[name.key]["reason"] = "; ".join(filter(None, [text, records[name.key]["reason"]]))
-                records[name.key]["refused"] = True
+                records[name.key]["refused"] = "provider"
             else:
                 ready.append(name)
         if not ready:
@@ -261,7 +261,7 @@ class Updater:
                 self.not_before.pop(name.provider, None)
             if not outcome["ok"]:
                 record.pop("accepted", None)  # so that the next run tries again
-                record["refused"] = True
+                record["refused"] = "credentials" if outcome["credentials"] else "provider"
                 record["reason"] = "%s: %s" % (name.provider, outcome["reason"] or "the client failed without a word")
                 continue
             seen = record.get("accepted") or {}
@@ -325,13 +325,14 @@ class Updater:
 
 
 def fault(record):
-    """Whose fault the reason of a name is: "" for none, "address", "provider", "record" or "servers" (of the zone)."""
+    """Whose fault the reason of a name is: "" for none, "address", "provider", "credentials" (which the provider refused), "record" or
+    "servers" (of the zone)."""
     if not record["reason"]:
         return ""
     if record["address"] is None:
         return "address"
     if record["refused"]:
-        return "provider"
+        return record["refused"]
     return "record" if record["verdict"] in (WRONG, LAGGING) else "servers"
 
 
@@ -361,12 +362,12 @@ _SAYS = (dns.FOUND, dns.NODATA, dns.NXDOMAIN)
 
 
 def run_client(settings, client_settings, keys):
-    """Run the client for some names. Returns {key: {"ok", "reason", "retry_after"}}."""
+    """Run the client for some names. Returns {key: {"ok", "reason", "credentials", "retry_after"}}, see there."""
     program = os.path.join(os.path.dirname(os.path.abspath(__file__)), "ddns_client.py")
     command = [settings["python"], "-I", "-B", program, settings["client"], client_settings] + keys
 
     def all_failed(reason):
-        return {key: {"ok": False, "reason": reason, "retry_after": 0} for key in keys}
+        return {key: {"ok": False, "reason": reason, "credentials": False, "retry_after": 0} for key in keys}
 
     # No proxy and no DDNS_* of whoever started this.
     environment = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"}
@@ -385,7 +386,12 @@ def run_client(settings, client_settings, keys):
     try:
         told = json.loads(output.decode())
         results = {
-            key: {"ok": told[key]["ok"] is True, "reason": str(told[key]["reason"]), "retry_after": int(told[key]["retry_after"])}
+            key: {
+                "ok": told[key]["ok"] is True,
+                "reason": str(told[key]["reason"]),
+                "credentials": told[key]["credentials"] is True,
+                "retry_after": int(told[key]["retry_after"]),
+            }
             for key in keys
         }  # fmt: skip
     except (ValueError, KeyError, TypeError):

@@ -4,7 +4,8 @@
     ddns_client.py CLIENT CONFIG NAME/KIND...
 
 CLIENT is put before sys.path (a wheel, "" for nothing). Of CONFIG's entries those run that are named, each with its one
-name and kind (A or AAAA). Prints {"NAME/KIND": {"ok", "reason", "retry_after"}} and exits 0 when all went well.
+name and kind (A or AAAA). Prints {"NAME/KIND": {"ok", "reason", "credentials", "retry_after"}} and exits 0 when all went
+well. credentials: whether the provider refused those.
 
 Version 4 of the client takes refused writes for done (HTTP 200 with success:false, 404, 409, 429), asks again at once
 where it was told to wait, and waits for minutes on a server that hangs. All its API requests pass one function, which is
@@ -36,6 +37,7 @@ class Watch:
     def __init__(self):
         self.reason = ""
         self.suspicion = ""  # a reason only if the client fails
+        self.credentials = False  # whether those were refused
         self.retry_after = 0
 
     def request(self, real, method, url, *args, **kwargs):
@@ -52,14 +54,16 @@ class Watch:
             body = None
             self.suspicion = "%s answered with something that is not JSON (HTTP %d)" % (host, response.status)
         if response.status >= 400 or (isinstance(body, dict) and body.get("success") is False):
-            self.reason = self.reason or refusal(host, response.status, body)
+            if not self.reason:
+                self.reason, self.credentials = refusal(host, response.status, body)
             self.retry_after = max(self.retry_after, seconds(response.headers.get("Retry-After")))
             raise Refused(self.reason)
         return response
 
 
 def refusal(host, status, body):
-    """A sentence from the provider's answer: Cloudflare's errors, AliDNS's Code and Message, and their likes."""
+    """(a sentence, whether it refused the credentials) from the provider's answer: Cloudflare's errors, AliDNS's Code and
+    Message, and their likes."""
     words = ""
     if isinstance(body, dict):
         errors = body.get("errors")
@@ -68,11 +72,12 @@ def refusal(host, status, body):
         words = " ".join(str(part) for part in parts if isinstance(part, (str, int)) and part != "")
     words = "".join(c if c.isprintable() else " " for c in words)[:MAX_WORDS].strip()
     text = "%s refused: HTTP %d%s" % (host, status, " (%s)" % words if words else "")
-    if status in (401, 403) or any(code in words for code in _CREDENTIALS):
+    credentials = status in (401, 403) or any(code in words for code in _CREDENTIALS)
+    if credentials:
         text += "; check the token and its id, and that they may change records of this zone"
     elif status == 429 or "Throttling" in words:
         text += "; too many requests of this account"
-    return text
+    return text, credentials
 
 
 def unreachable(host, error):
@@ -119,7 +124,7 @@ def main(path, config_path, *wanted):
         real = base.request
     except (ImportError, AttributeError) as error:
         reason = "this is no client that fits, NewFuture/DDNS 4.2 does: %s" % one_line(error)
-        print(json.dumps({key: {"ok": False, "reason": reason, "retry_after": 0} for key in wanted}))
+        print(json.dumps({key: {"ok": False, "reason": reason, "credentials": False, "retry_after": 0} for key in wanted}))
         return 1
     sys.argv = ["ddns", "-c", config_path]
     results = {}
@@ -134,9 +139,9 @@ def main(path, config_path, *wanted):
             ok = client.run(config)
         except Exception as error:  # noqa: BLE001 - whatever the client makes of an answer
             ok, reason = False, one_line(error)
-        result = {"ok": bool(ok), "reason": "", "retry_after": watch.retry_after}
+        result = {"ok": bool(ok), "reason": "", "credentials": False, "retry_after": watch.retry_after}
         if not ok:
-            result["reason"] = watch.reason or watch.suspicion or reason
+            result.update(reason=watch.reason or watch.suspicion or reason, credentials=watch.credentials)
         old = results.get(key)  # one name by several accounts: all have to take it
         if old is None or old["ok"]:
             results[key] = result

@@ -214,6 +214,14 @@ def internet(report, look):
     return found
 
 
+_OF_A_NAME = {
+    "provider": "ddns_refused",
+    "credentials": "ddns_refused",
+    "record": "ddns_record",
+    "servers": "ddns_servers",
+}
+
+
 def names(report, look, asleep=False):
     """The clock, DNS, and what the provider publishes. asleep: there is no internet, which explains a silent DNS."""
     found = clock(report, look)
@@ -234,7 +242,7 @@ def names(report, look, asleep=False):
     if told and told["reason"] and not wrong_clock:
         bad = [item for item in told["names"] if item["fault"]]
         for item in bad:
-            code = {"provider": "ddns_refused", "record": "ddns_record", "servers": "ddns_servers"}.get(item["fault"])
+            code = _OF_A_NAME.get(item["fault"])
             if code:
                 published = ", ".join(item["published"] or []) or "-"
                 values = {"name": item["name"], "provider": item["provider"], "published": published}

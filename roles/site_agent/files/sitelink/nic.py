@@ -80,7 +80,8 @@ class Nic:
 
     def __enter__(self):
         os.makedirs(config.RUN, mode=0o755, exist_ok=True)
-        self.lock = open(config.run_path("nic", self.interface, "lock"), "a")
+        # One for all NICs: what makes a network manager read its files makes it read those of all of them.
+        self.lock = open(os.path.join(config.RUN, "nic.lock"), "a")
         fcntl.flock(self.lock, fcntl.LOCK_EX)
         return self
 

@@ -549,9 +549,9 @@ def test_warnings_are_told_where_nothing_differs_and_by_the_run_elsewhere(finish
     assert finished.judge(layer("odd\n"), layer("two\n"))[1] == []
 
 
-def settled(text, **more):
-    says = command("settle", "%s", MADE, reads=CONFIG, dry_run=["--dry-run"], **more)
-    return {"files": [file(CONFIG, text)], "commands": [says]}
+def settled(text, **options):
+    says = command("settle", "%s", MADE, reads=CONFIG, dry_run=["--dry-run"])
+    return dict({"files": [file(CONFIG, text)], "commands": [says]}, **options)
 
 
 def test_a_command_that_knows_what_is_to_be_done_is_asked_each_time(fresh):
@@ -569,6 +569,17 @@ def test_check_mode_asks_it_about_what_would_be_written(fresh):
     done = fresh.play(check=True, **settled("two\n"))
     assert done.said == ["settled " + MADE] and fresh.text(MADE) == fresh.text(CONFIG) == "one\n"
     assert refused(fresh, check=True, **settled("never\n")) == ["settle %s %s: it is never so" % (CONFIG, MADE)]
+
+
+def test_an_undo_that_knows_what_is_to_be_done_says_it(fresh):
+    fresh.play(**settled("one\n"))
+    gone = settled("one\n", undo=[undo(MADE, argv=["unsettle", MADE], dry_run=["--dry-run"])], state="absent")
+    checked = fresh.play(check=True, **gone)
+    assert checked.done == ["unsettled " + MADE, "removed " + CONFIG] and fresh.text(MADE) == "one\n"
+    assert told(fresh.judge(gone))[0] == "unsettled " + MADE
+    done = fresh.play(**gone)
+    assert done.done == checked.done and done.said == checked.said == ["unsettled " + MADE]
+    assert not os.path.exists(fresh.at(MADE)) and fresh.play(**gone).done == []
 
 
 def test_check_mode_says_that_a_program_would_run_which_is_not_there_yet(fresh):

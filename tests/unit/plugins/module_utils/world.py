@@ -75,7 +75,7 @@ def command(*argv, **more):
 
 
 def undo(needs, **more):
-    return dict({"argv": ["undo"], "needs": needs, "before": None}, **more)
+    return dict({"argv": ["undo"], "needs": needs, "before": None, "dry_run": []}, **more)
 
 
 class Killed(BaseException):
@@ -259,6 +259,14 @@ class World:
         if words[2:] != ["--dry-run"]:
             self.change("settle", lambda: self.put(path, text))
         return site.Done(0, "settled %s\n" % path)
+
+    def unsettle(self, words, stdin):
+        """The same the other way round: what it made goes, and nothing is to be done without it."""
+        if not os.path.exists(self.at(words[0])):
+            return site.Done(0, "")
+        if words[1:] != ["--dry-run"]:
+            self.change("unsettle", lambda: os.unlink(self.at(words[0])))
+        return site.Done(0, "unsettled %s\n" % words[0])
 
     def undo(self, words, stdin):
         self.undone += 1
