@@ -287,7 +287,8 @@ class Article:
                 subprocess.check_call(["cp", "-a", "--", self.copy(path), self.root + path])
         if self.done and not dry:
             if self.there(GATEWAY):  # now, rather than when cron does: what is started next shall find its way
-                subprocess.call([self.root + GATEWAY, self.nic], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+                nic = self.read(KEPT + "/nic") or self.nic  # the inventory may name another one by now
+                subprocess.call([self.root + GATEWAY, nic], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
             subprocess.check_call(["rm", "-rf", "--", self.root + KEPT])
         return self.done
 
@@ -295,6 +296,8 @@ class Article:
         return json.loads(self.read(KEPT + "/manifest.json") or "{}")
 
     def save(self, kept):
+        with open(self.root + KEPT + "/nic", "w") as file:
+            file.write(self.nic)
         with open(self.root + KEPT + "/manifest.json.new", "w") as file:
             json.dump(kept, file)
         os.rename(self.root + KEPT + "/manifest.json.new", self.root + KEPT + "/manifest.json")

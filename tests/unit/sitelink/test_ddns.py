@@ -250,6 +250,10 @@ def sort(provider, operation, fault, word):
     return (provider, re.sub("HTTP [0-9]+", "", word)) if "status" in fault else fault["behaviour"]
 
 
+def is_of_credentials(fault, word):
+    return "status" in fault and (fault["status"] in (401, 403) or word == "InvalidAccessKeyId")
+
+
 SORTS = [sort(*each) for each in FAULTS]
 
 
@@ -280,6 +284,7 @@ def test_a_fault_is_told_and_mended(world, provider, operation, fault, word):
     assert code == 1 and world.record() == old
     assert log.count("\n") == 1 and word in log and NAMES[provider] in log, log
     assert (told["state"], told["reason"]) == ("fault", log.replace("sitelink: ", "").strip())
+    assert [item["fault"] for item in told["names"]] == ["credentials" if is_of_credentials(fault, word) else "provider"]
     assert TOKENS[provider] not in log + str(told)
     world.faults()
     start = time.monotonic()

@@ -101,6 +101,8 @@ def test_a_token_that_a_provider_quotes_is_masked(tmp_path):
             ["Throttling.User slow  down", "too many requests"],
             False,
         ),
+        (400, {"Code": "Forbidden.RAM", "Message": "no"}, ["Forbidden.RAM no", "check the token"], True),
+        (400, {"Code": "Other", "Message": "of 10000 records 9109 are Forbidden"}, ["Other of 10000"], False),
         (500, None, ["api.example.com refused: HTTP 500"], False),
         (404, ["?"], ["HTTP 404"], False),
     ],

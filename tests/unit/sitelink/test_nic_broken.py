@@ -138,6 +138,40 @@ def test_with_both_damaged_the_plan_says_what_is_ours(site):
     assert done and site.files() == {} and os.listdir(config.LIB) == []
 
 
+def give_back(site, dry=False):
+    site.said = []
+    with site.nic() as handle:
+        return handle.give_back(dry), site.commands()
+
+
+def test_a_run_behind_one_that_gave_the_nic_back_and_did_not_keep_that_keeps_it(site):
+    """Else the timer would bring it up again, when the firewall and the program are gone."""
+    confirmed(site)
+    assert give_back(site) == (["remove " + NETWORK], ["down networkd", "gone networkd"])
+    os.unlink(os.path.join(config.ETC, "nic-eth1.json"))
+    for dry in (True, False):
+        assert give_back(site, dry) == ([nic.UNCONFIRMED], [])
+    site.keep()
+    assert give_back(site) == ([], []) and site.files() == {}
+    assert os.listdir(config.LIB) == [] and boot_files() == [] and not site.revert()[0]
+
+
+def test_what_the_timer_took_back_is_given_back_by_the_next_run_without_a_plan(site):
+    before = confirmed(site)
+    give_back(site)
+    os.unlink(os.path.join(config.ETC, "nic-eth1.json"))
+    site.revert()
+    assert site.files() == before
+    assert give_back(site)[0] == ["remove " + NETWORK] and site.files() == {}
+
+
+def test_a_first_configuration_that_broke_off_is_no_removal_to_be_kept(site):
+    change(site)
+    os.unlink(config.lib_path("nic", "eth1", "json"))  # as if the power had gone before it was written
+    assert give_back(site, dry=True) == ([], []) and site.files() != {}
+    assert give_back(site)[0] == [] and site.files() == {} and os.listdir(config.LIB) == []
+
+
 @pytest.mark.parametrize("damage", ["", "{", "[]", "\0\0\0\0"])
 def test_a_damaged_record_does_not_leave_our_files_behind(site, capfd, damage):
     confirmed(site)

@@ -64,15 +64,16 @@ class Watch:
 def refusal(host, status, body):
     """(a sentence, whether it refused the credentials) from the provider's answer: Cloudflare's errors, AliDNS's Code and
     Message, and their likes."""
-    words = ""
+    words, code = "", ""
     if isinstance(body, dict):
         errors = body.get("errors")
         found = errors[0] if isinstance(errors, list) and errors and isinstance(errors[0], dict) else body
         parts = [found.get(key) for key in ("code", "Code", "message", "Message", "msg", "error")]
+        code = str(found.get("code") or found.get("Code") or "").partition(".")[0]
         words = " ".join(str(part) for part in parts if isinstance(part, (str, int)) and part != "")
     words = "".join(c if c.isprintable() else " " for c in words)[:MAX_WORDS].strip()
     text = "%s refused: HTTP %d%s" % (host, status, " (%s)" % words if words else "")
-    credentials = status in (401, 403) or any(code in words for code in _CREDENTIALS)
+    credentials = status in (401, 403) or code in _CREDENTIALS
     if credentials:
         text += "; check the token and its id, and that they may change records of this zone"
     elif status == 429 or "Throttling" in words:

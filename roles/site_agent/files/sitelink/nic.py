@@ -18,6 +18,7 @@ from . import config, cut, log, networkd, owners, state
 
 UP = 1  # IFF_UP
 SHOWN = 600  # characters of what a failed command said
+UNCONFIRMED = "an earlier change was not confirmed"
 # The timer is gone when the site is switched off, and whoever was cut off switches it off and on.
 BOOT = """\
 # Of a change that nobody has confirmed yet; it goes with that.
@@ -137,6 +138,19 @@ class Nic:
             raise NicError("%s; the configuration that was there before is back" % error) from None
         return changes
 
+    def give_back(self, dry=False):
+        """Go over to nothing at all, where the NIC is ours. Returns and takes it as change() does."""
+        if os.path.exists(self.record):
+            return self.change(None, dry=dry)
+        before = self._read_pending()
+        if not before:
+            return []
+        if before.get("target"):  # a first configuration that broke off: there is nothing to go over from
+            if not dry:
+                self.revert()
+            return []
+        return [UNCONFIRMED]  # by a run that broke off before it had kept that
+
     def keep(self):
         """The site still answers: the change stays. NicError when it was taken back already."""
         self._disarm()
@@ -239,7 +253,7 @@ class Nic:
     def _changes(self, previous, target, record, take, parts):
         found = []
         if os.path.exists(self.pending):
-            found.append("an earlier change was not confirmed")
+            found.append(UNCONFIRMED)
         if previous and target and previous.backend != target.backend:
             found.append("%s instead of %s" % (target.backend, previous.backend))
         for path, (mode, text) in sorted(target.files.items()) if target else []:
@@ -466,7 +480,7 @@ def apply(interface, path="", take=(), shared=(), dry=False):
 def remove(interface, dry=False):
     """Give the NIC back. Returns what changes, as texts."""
     with Nic(interface) as nic:
-        return nic.change(None, dry=dry) if os.path.exists(nic.record) else []
+        return nic.give_back(dry)
 
 
 def keep(interface):
