@@ -72,7 +72,8 @@ def judging():
     roles = [task for task in play["tasks"] if "ansible.builtin.import_role" in task]
     unseen = [{**task, "when": False} for task in roles if "tasks_from" not in task["ansible.builtin.import_role"]]
     plan = {"ansible.builtin.import_tasks": str(ROOT / "roles/wireguard_mesh/tasks/preflight.yml")}
-    return [{**play, "tasks": [plan, *play["tasks"][: last + 1], word, *unseen]}]
+    files = [str(ROOT / "playbooks" / path) for path in play["vars_files"]]
+    return [{**play, "vars_files": files, "tasks": [plan, *play["tasks"][: last + 1], word, *unseen]}]
 
 
 def executed(said):

@@ -139,6 +139,7 @@ class World:
             "undo": self.undo,
             "make": self.make,
             "settle": self.settle,
+            "unsettle": self.unsettle,
         }
         self.undone = 0
         for name in (
