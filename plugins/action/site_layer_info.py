@@ -6,25 +6,38 @@ What cannot be rendered or asked is a difference and no failure: whoever asks do
 
 from __future__ import annotations
 
+import contextlib
 import typing as t
 
 from ansible.errors import AnsibleActionFail, AnsibleError
+from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 from ansible_collections.sitelink.tr069.plugins.action.site_layer import ActionModule as SiteLayer
+from ansible_collections.sitelink.tr069.plugins.action.site_layer import trust_as_template
 
 
 class ActionModule(SiteLayer):
     _role_path = ""
 
     def run(self, tmp: t.Any = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
-        variables = task_vars or {}
+        variables = dict(task_vars or {})
+        args = dict(self._task.args)
         ActionBase.run(self, tmp, variables)
+        for name in args.pop("once", None) or []:
+            with contextlib.suppress(
+                AnsibleError
+            ):  # whoever uses it says what is wrong, and a false condition uses less
+                variables[name] = self._value(name, variables)
+        condition, stated = (args.pop(option, None) for option in ("condition", "variable"))
+        if condition and not boolean(self._value(condition, variables)):
+            return {"changed": False, "skipped": True, "skip_reason": f"{condition} is false"}
+        layers = self._value(stated, variables) if stated else args.get("layers")
         secrets: dict[str, str] = {}
         try:
-            layers = [self._layer(layer, secrets, variables) for layer in self._task.args.get("layers") or []]
+            layers = [self._layer(layer, secrets, variables) for layer in layers or []]
         except AnsibleError as error:
             return {"changed": False, "differing": [str(error)]}
-        args = {**self._task.args, "layers": layers, "secrets": secrets}
+        args.update(layers=layers, secrets=secrets)
         result = self._run_module(args, variables, "sitelink.tr069.site_layer_info")
         if result.get("failed"):
             site = variables.get("inventory_hostname")
@@ -32,6 +45,12 @@ class ActionModule(SiteLayer):
             self._display.v(f"{site}: site_layer_info could not compare; every role looks by itself.")
             return {"changed": False, "differing": [f"{site}: the module ended without an answer"]}
         return result
+
+    def _value(self, name: str, variables: dict[str, t.Any]) -> t.Any:
+        """What a variable comes to."""
+        text = "{{ " + str(name) + " }}"
+        templar = self._templar.copy_with_new_env(available_variables=variables)
+        return templar.template(trust_as_template(text) if trust_as_template else text)
 
     def _layer(self, layer: t.Any, secrets: dict[str, str], variables: dict[str, t.Any]) -> dict[str, t.Any]:
         """What the module gets for one layer. secrets: gets the contents that are to be shown nowhere, by their paths."""

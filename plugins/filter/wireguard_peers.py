@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from ansible.errors import AnsibleFilterError
 from ansible_collections.sitelink.tr069.plugins.plugin_utils._libraries import needs_libraries
+from ansible_collections.sitelink.tr069.plugins.plugin_utils._plain import plain
 from ansible_collections.sitelink.tr069.plugins.plugin_utils._plan.peers import peers
 from ansible_collections.sitelink.tr069.plugins.plugin_utils._readers import secrets
 from ansible_collections.sitelink.tr069.plugins.plugin_utils._readers.fault import argument, quote
@@ -102,6 +103,7 @@ def wireguard_peers(plan: t.Any, site: str, secret: t.Any = None) -> list[dict[s
     name = "wireguard_peers"
     if not isinstance(plan, Mapping) or "sites" not in plan or "problems" not in plan:
         raise AnsibleFilterError(f"{name}: the input must be a plan of wireguard_mesh_plan.")
+    plan = plain(plan)
     if plan["problems"]:
         raise AnsibleFilterError(f"{name}: the plan has problems. Show them and stop before using it.")
     if site not in plan["sites"]:

@@ -23,7 +23,20 @@ options:
       - C(conditions) are commands, each a list of words. One that does not end with 0 is a difference as well. They run first.
     type: list
     elements: dict
-    required: true
+    default: []
+  variable:
+    description: The name of a variable that holds the layers, in the place of O(layers). It is read behind those of O(once).
+    type: str
+  once:
+    description:
+      - Names of variables that are worked out once, in this order, and not each time that another one uses them. Ansible would compile
+        and run the template of each anew every time, and the layers of a site come to hundreds of them. One that cannot be worked out stays as it is.
+    type: list
+    elements: str
+    default: []
+  condition:
+    description: The name of a variable without which nothing is compared, and the task is skipped. It is read behind those of O(once).
+    type: str
   secrets:
     description: The option in which secret contents get to the site, by their path. Not to be written by hand.
     type: dict

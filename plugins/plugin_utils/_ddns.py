@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from ansible_collections.sitelink.tr069.plugins.plugin_utils._libraries import AddrFormatError, IPNetwork
 from ansible_collections.sitelink.tr069.plugins.plugin_utils._readers import (
+    addresses,
     hosts,
     names,
     networks,
@@ -281,7 +282,9 @@ def _ipv6_networks(value: t.Any) -> list[IPNetwork]:
             raise Fault(
                 f"holds {network}, which is one address in a network. Write the network itself: {network.cidr}."
             )
-        if any(network in IPNetwork(special) for special in ("::/8", "fe80::/10", "ff00::/8")) and network.prefixlen:
+        if network.prefixlen and any(
+            network in special for special in addresses.constants("::/8", "fe80::/10", "ff00::/8")
+        ):
             raise Fault(
                 f"holds {network}, of which nothing can be published. Write [2000::/3] if you do not know better."
             )

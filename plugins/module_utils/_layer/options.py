@@ -62,6 +62,9 @@ ARGUMENTS = {
 
 # Of M(sitelink.tr069.site_layer_info). What a layer has is read by the options above when it is there, with its secrets in it.
 LAYERS = {
-    "layers": {"type": "list", "elements": "dict", "required": True},
+    "layers": {"type": "list", "elements": "dict", "default": []},
+    "variable": {"type": "str"},  # this one and the next two never leave the controller
+    "once": words(default=[]),
+    "condition": {"type": "str"},
     "secrets": {"type": "dict", "default": {}, "no_log": True},
 }

@@ -5,21 +5,29 @@ from __future__ import annotations
 
 import typing as t
 from collections.abc import Mapping
+from operator import itemgetter
 
 from ansible_collections.sitelink.tr069.plugins.plugin_utils._keys import MeshKeys
 from ansible_collections.sitelink.tr069.plugins.plugin_utils._libraries import IPNetwork
 
 
-def are_peers(name: str, one: Mapping[str, t.Any], other_name: str, other: Mapping[str, t.Any]) -> bool:
-    """Whether two sites of a plan talk to each other."""
-    return (not one["peers_only"] or other_name in one["peers_only"]) and (
-        not other["peers_only"] or name in other["peers_only"]
-    )
-
-
 def external_end(name: str) -> str:
     """What the keys of an external peer are derived from. No site can have this name, because of the space."""
     return f"external peer {name}"
+
+
+def _peer(name: str, entry: Mapping[str, t.Any]) -> dict[str, t.Any]:
+    external = "sites" in entry
+    return {
+        "name": name,
+        "address": entry["address"],
+        "public_key": entry["public_key"],
+        "allowed_ips": entry["allowed_ips"],
+        "endpoint": entry["endpoint"],
+        "seeds": [] if external else entry["endpoint_seeds"],
+        "external": external,
+        "at_once": external or entry["key_at_once"],
+    }
 
 
 def peers(plan: Mapping[str, t.Any], site: str, secret: str | None = None) -> list[dict[str, t.Any]]:
@@ -28,29 +36,24 @@ def peers(plan: Mapping[str, t.Any], site: str, secret: str | None = None) -> li
     :param plan: a plan of :func:`build` without problems that holds the site.
     :param secret: the mesh secret; given, and the plan wanting preshared keys, peers have their ``preshared_key``.
     """
-    sites = plan["sites"]
+    sites, external = plan["sites"], plan["external_peers"]
     own = sites[site]
-    entries = [(name, sites[name]) for name in sites if name != site and are_peers(site, own, name, sites[name])]
-    entries += [(name, entry) for name, entry in plan["external_peers"].items() if site in entry["sites"]]
-    entries.sort(key=lambda item: item[0])
-    found, sealed, ends = [], [], []
-    for name, entry in entries:
-        external = "sites" in entry
-        peer = {
-            "name": name,
-            "address": entry["address"],
-            "public_key": entry["public_key"],
-            "allowed_ips": entry["allowed_ips"],
-            "endpoint": entry["endpoint"],
-            "seeds": [] if external else entry["endpoint_seeds"],
-            "external": external,
-            "at_once": external or entry["key_at_once"],
-        }
-        found.append(peer)
-        if not external or entry["preshared_key"]:
-            sealed.append(peer)
-            ends.append((external_end(name) if external else name, entry["key_generation"]))
+    only = own["peers_only"]
+    found = [
+        _peer(name, entry)
+        for name, entry in sites.items()
+        if name != site and (not only or name in only) and (not entry["peers_only"] or site in entry["peers_only"])
+    ]
+    found += [_peer(name, entry) for name, entry in external.items() if site in entry["sites"]]
+    found.sort(key=itemgetter("name"))
     if secret is not None and plan["preshared_keys"]:
+        sealed = [peer for peer in found if not peer["external"] or external[peer["name"]]["preshared_key"]]
+        ends = [
+            (external_end(peer["name"]), external[peer["name"]]["key_generation"])
+            if peer["external"]
+            else (peer["name"], sites[peer["name"]]["key_generation"])
+            for peer in sealed
+        ]
         keys = MeshKeys(secret, plan["mesh"]).preshared_keys((site, own["key_generation"]), ends)
         for peer, key in zip(sealed, keys, strict=True):
             peer["preshared_key"] = key

@@ -6,10 +6,10 @@ from __future__ import annotations
 import re
 import typing as t
 
-from ansible_collections.sitelink.tr069.plugins.plugin_utils._libraries import IPNetwork
 from ansible_collections.sitelink.tr069.plugins.plugin_utils._readers.addresses import (
     NOT_A_LAN,
     address,
+    constants,
     ipv6,
     is_address,
 )
@@ -100,7 +100,7 @@ def endpoint(value: t.Any) -> dict[str, t.Any]:
 
 def _refuse_nobody(text: str, host: str, special: t.Collection[str] = NOT_A_LAN) -> None:
     """:raises Fault: an address that no other machine has, such as the broadcast address."""
-    if is_address(host) and any(address(host) in network for network in map(IPNetwork, special)):
+    if is_address(host) and any(address(host) in network for network in constants(*special)):
         raise Fault(f"is {quote(text)}, which is no other machine's address. Write the site's own.")
 
 

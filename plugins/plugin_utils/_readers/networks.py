@@ -10,6 +10,7 @@ from ansible_collections.sitelink.tr069.plugins.plugin_utils._libraries import I
 from ansible_collections.sitelink.tr069.plugins.plugin_utils._readers.addresses import (
     NOT_A_LAN,
     OVERLAY_VERSION,
+    constants,
     ipv6,
     is_address,
     or_none,
@@ -90,7 +91,7 @@ def lan_subnets(value: t.Any) -> list[IPNetwork]:
 
 def _is_special(item: IPNetwork) -> bool:
     """Whether a network holds what is nobody's, or lies in it; the whole internet does."""
-    return any(item in special or special in item for special in map(IPNetwork, NOT_A_LAN))
+    return any(item in special or special in item for special in constants(*NOT_A_LAN))
 
 
 def underlay_networks(value: t.Any) -> list[IPNetwork]:
@@ -140,7 +141,7 @@ def overlay_network6(value: t.Any) -> IPNetwork:
         raise Fault(f"is {quote(text)}, which is not an IPv6 network. Write {example}.")
     if parsed.ip != parsed.network:
         raise Fault(f"is {parsed}, which is one address in a network. Write the network itself: {parsed.cidr}.")
-    if any(parsed in special or special in parsed for special in map(IPNetwork, _NOT_AN_OVERLAY6)):
+    if any(parsed in special or special in parsed for special in constants(*_NOT_AN_OVERLAY6)):
         raise Fault(f"is {parsed}, which no overlay can use. Write {example}.")
     if parsed.prefixlen > 126:
         raise Fault(f"is {parsed}, which has no room for two sites. Write {example}.")

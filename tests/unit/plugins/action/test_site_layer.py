@@ -218,6 +218,31 @@ def test_layers_of_several_roles_are_compared_in_one_call_and_no_secret_is_said(
     assert {path: path.read_bytes() for path in controller.site.iterdir()} == before
 
 
+def test_what_many_layers_use_is_worked_out_once_and_nothing_without_the_condition(controller):
+    """Each use of a variable is a line in the file."""
+    uses = controller.directory / "uses"
+    counted = f"{{{{ lookup('ansible.builtin.pipe', 'echo x >> {uses}; echo {controller.site}') }}}}"
+    layer = {"name": "one", "files": [{"dest": "{{ counted }}/x", "content": "{{ counted }}\n"}]}
+    variables = {"counted": counted, "layers": [layer, {**layer, "name": "two"}], "yes": "{{ counted != '' }}"}
+    (controller.site / "x").write_text(f"{controller.site}\n")
+
+    def judge(**options):
+        tasks = [{"sitelink.tr069.site_layer_info": {"variable": "layers", **options}, "register": "judged"}]
+        tasks += [
+            {"ansible.builtin.debug": {"msg": "differing: {{ judged.differing | default('skipped') | to_json }}"}}
+        ]
+        uses.write_text("")
+        found = differing(controller.play([{"vars": variables, "block": tasks}]))
+        return found, len(uses.read_text().splitlines())
+
+    assert judge(once=["counted", "yes"], condition="yes") == ([[]], 1)
+    assert judge(condition="yes") == ([[]], 5)
+    assert judge(once=["nothing_of_it", "counted"]) == ([[]], 1)
+    assert judge(once=["counted"], condition="inventory_hostname is match('site-y')") == (["skipped"], 1)
+    (controller.site / "x").write_text("old\n")
+    assert judge(once=["counted"])[0] == [[f"one: wrote {controller.site}/x"]]
+
+
 def test_what_cannot_be_compared_differs_and_the_play_goes_on(controller):
     layer = {"name": "one", "files": [controller.file("x", src="json.j2")]}
     wrong = {
