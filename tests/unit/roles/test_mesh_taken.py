@@ -185,7 +185,7 @@ def test_what_something_else_has_is_refused_and_nothing_else(said, case):
 
 
 def test_it_is_looked_at_before_anything_is_changed():
-    for name in ("connected.yml", "main.yml"):
+    for name in ("connected.yml", "prepare.yml"):
         tasks = yaml.safe_load((ROLE / "tasks" / name).read_text())
         flat = [each for task in tasks for each in task.get("block", [task])]
         order = [str(task.get("ansible.builtin.import_tasks", "")) for task in flat]
