@@ -12,8 +12,14 @@ import typing as t
 from ansible.errors import AnsibleActionFail, AnsibleError
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
+from ansible.utils.unsafe_proxy import wrap_var
 from ansible_collections.sitelink.tr069.plugins.action.site_layer import ActionModule as SiteLayer
 from ansible_collections.sitelink.tr069.plugins.action.site_layer import trust_as_template
+
+
+def _final(value: t.Any) -> t.Any:
+    """Before 2.19 ansible-core templates what a variable holds at each use, also where that came out of a template."""
+    return value if trust_as_template else wrap_var(value)
 
 
 class ActionModule(SiteLayer):
@@ -23,17 +29,20 @@ class ActionModule(SiteLayer):
         variables = dict(task_vars or {})
         args = dict(self._task.args)
         ActionBase.run(self, tmp, variables)
-        for name in args.pop("once", None) or []:
+        once = args.pop("once", None) or []
+        if not isinstance(once, list):
+            raise AnsibleActionFail("once: write a list of names of variables")
+        for name in once:
             with contextlib.suppress(
                 AnsibleError
             ):  # whoever uses it says what is wrong, and a false condition uses less
-                variables[name] = self._value(name, variables)
+                variables[name] = _final(self._value(name, variables))
         condition, stated = (args.pop(option, None) for option in ("condition", "variable"))
-        if condition and not boolean(self._value(condition, variables)):
+        if condition and not boolean(self._value(condition, variables), strict=False):
             return {"changed": False, "skipped": True, "skip_reason": f"{condition} is false"}
-        layers = self._value(stated, variables) if stated else args.get("layers")
         secrets: dict[str, str] = {}
         try:
+            layers = self._value(stated, variables) if stated else args.get("layers")
             layers = [self._layer(layer, secrets, variables) for layer in layers or []]
         except AnsibleError as error:
             return {"changed": False, "differing": [str(error)]}

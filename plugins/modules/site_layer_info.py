@@ -25,7 +25,7 @@ options:
     elements: dict
     default: []
   variable:
-    description: The name of a variable that holds the layers, in the place of O(layers). It is read behind those of O(once).
+    description: The name of a variable that holds the layers. It is read behind those of O(once), and then O(layers) is not.
     type: str
   once:
     description:
@@ -73,13 +73,24 @@ EXAMPLES = r"""
 - name: Leave it at that
   ansible.builtin.meta: end_host
   when: compared.differing | length == 0
+
+- name: Compare what a variable holds, where a role was here before
+  sitelink.tr069.site_layer_info:
+    once: [interface, settings]
+    condition: was_here
+    variable: layers
+  register: compared_too
+
+- name: Leave it at that as well
+  ansible.builtin.meta: end_host
+  when: compared_too.differing | default(['nobody compared']) | length == 0
 """
 
 RETURN = r"""
 differing:
   description: What M(sitelink.tr069.site_layer) would do for the first layer that is not as stated, or what is in the way of an answer,
     each sentence behind the name of the layer. Empty where all layers are as stated.
-  returned: always
+  returned: when it compared
   type: list
   elements: str
   sample: ["the way out: wrote /etc/sitelink/gateway-eth1.json"]

@@ -152,7 +152,10 @@ def test_what_stands_between_the_comparison_and_the_roles_is_known():
     assert judges["when"] == f"{others} == 0"
     between = [task for task in tasks[ends + 1 :] if "ansible.builtin.import_role" not in task]
     assert [(task["name"], task.get("when")) for task in between] == [
-        ("Check the underlay NIC before anything is changed", "not __nic_dhcp_only_layer | bool"),
+        (
+            "Check the underlay NIC before anything is changed",
+            "nic_dhcp_state | default('present') == 'present' and not __nic_dhcp_only_layer | default(false) | bool",
+        ),
         ("Check what the site is connected to before anything is changed", None),
         ("Take away what is of another NIC", f"{others} > 0"),
     ]
@@ -201,6 +204,18 @@ def test_what_is_compared_is_what_the_roles_put_in_place():
         assert all(f"'{name}'" in layer for name in more) or (role, more) in (
             ("site_agent", {"state", "upgrade"}), ("wireguard_mesh", {"state"}),
         ), role  # fmt: skip
+
+
+def test_what_is_worked_out_once_is_there_and_stands_behind_what_it_uses():
+    """A name that nothing has is passed over without a word, and only costs time."""
+    there = {}
+    for path in (*ROOT.glob("roles/*/vars/main.yml"), *ROOT.glob("roles/*/defaults/main.yml")):
+        there.update(read(path.relative_to(ROOT)) or {})
+    once = read("roles/site_agent/vars/main.yml")["__site_agent_once"]
+    assert [name for name in once if name not in there] == []
+    for place, name in enumerate(once):
+        used = set(re.findall(r"\w+", str(there[name])))
+        assert used & {*once[place:]} == set(), (name, used & {*once[place:]})
 
 
 def test_a_site_that_is_judged_first_is_not_looked_at_twice():

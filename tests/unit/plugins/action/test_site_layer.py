@@ -224,6 +224,7 @@ def test_what_many_layers_use_is_worked_out_once_and_nothing_without_the_conditi
     counted = f"{{{{ lookup('ansible.builtin.pipe', 'echo x >> {uses}; echo {controller.site}') }}}}"
     layer = {"name": "one", "files": [{"dest": "{{ counted }}/x", "content": "{{ counted }}\n"}]}
     variables = {"counted": counted, "layers": [layer, {**layer, "name": "two"}], "yes": "{{ counted != '' }}"}
+    variables.update(braces="{{ ['yes', 'a{' ~ '{#b'] }}", whole="{{ braces | length == 2 }}")
     (controller.site / "x").write_text(f"{controller.site}\n")
 
     def judge(**options):
@@ -238,6 +239,7 @@ def test_what_many_layers_use_is_worked_out_once_and_nothing_without_the_conditi
     assert judge(once=["counted", "yes"], condition="yes") == ([[]], 1)
     assert judge(condition="yes") == ([[]], 5)
     assert judge(once=["nothing_of_it", "counted"]) == ([[]], 1)
+    assert judge(once=["braces", "counted"], condition="whole")[0] == [[]], "text is no template"
     assert judge(once=["counted"], condition="inventory_hostname is match('site-y')") == (["skipped"], 1)
     (controller.site / "x").write_text("old\n")
     assert judge(once=["counted"])[0] == [[f"one: wrote {controller.site}/x"]]
