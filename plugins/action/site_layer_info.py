@@ -33,9 +33,8 @@ class ActionModule(SiteLayer):
         if not isinstance(once, list):
             raise AnsibleActionFail("once: write a list of names of variables")
         for name in once:
-            with contextlib.suppress(
-                AnsibleError
-            ):  # whoever uses it says what is wrong, and a false condition uses less
+            # Whoever uses it says what is wrong, and a false condition uses less.
+            with contextlib.suppress(AnsibleError):
                 variables[name] = _final(self._value(name, variables))
         condition, stated = (args.pop(option, None) for option in ("condition", "variable"))
         if condition and not boolean(self._value(condition, variables), strict=False):
