@@ -39,7 +39,9 @@ class Pings(dict):
             quiet = [
                 one for one in times if times.count(one) == 1 and not any(-1 < one - moment < QUIET for moment in near)
             ]
-            print(pair, "lost", lost, "of", sent, "sent in the seconds", times, "of which nothing was done before", quiet)
+            print(
+                pair, "lost", lost, "of", sent, "sent in the seconds", times, "of which nothing was done before", quiet
+            )
             for site in pair:
                 print(site, *(line.group() for line in DONE.finditer(journals[site])), sep="\n  ")
             if lost > 0 and len(quiet) <= max(1, sent // RARE):
