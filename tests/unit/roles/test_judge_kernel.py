@@ -139,7 +139,7 @@ VARIABLES = {
     "no NIC given": ({"nic_dhcp_state": "absent"}, "nic_dhcp: remove /etc/"),
     "no NIC given, and no network manager that is known": ({"nic_dhcp_state": "absent", "__nic_dhcp_chosen": ""}, "nic_dhcp: remove /etc/"),
     "no way out": ({"tr069_gateway_state": "absent"}, "tr069_gateway: disabled sitelink-gateway@eth1.service"),
-    "what cannot be stated": ({"__site_agent_layers": "{{ nothing.of.it }}"}, "it was not asked"),
+    "what cannot be stated": ({"__site_agent_layers": "{{ nothing.of.it }}"}, "'nothing' is undefined"),
     "what cannot be said of the conditions": ({"__site_agent_may_be_done": "{{ nothing.of.it }}"}, "it was not asked"),
     "no name": ({"ddns_state": "absent"}, "ddns: disabled sitelink-ddns.path"),
 }  # fmt: skip

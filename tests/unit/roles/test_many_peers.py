@@ -113,5 +113,5 @@ def test_three_hundred_peers_are_read_back_as_planned(namespace, tmp_path):
             f"wg set {name} peer {keys[250]} allowed-ips 192.0.2.1/32 peer {keys[251]} preshared-key /dev/null"
         )
         assert len(wg.show(name).peers) == 100 and wg.differences(conf, wg.show(name))
-        wg.sync(name, conf, {})
+        wg.apply(name, conf, wg.show(name))
         assert read(wg.show(name)) == planned and wg.differences(conf, wg.show(name)) == []

@@ -234,7 +234,7 @@ def test_a_move_of_the_site_wakes_no_phone_for_good(daemon, monkeypatch):
     phone = daemon.mesh.state("phone")
     phone.plan = phone.plan._replace(endpoint=None)
     sets = []
-    monkeypatch.setattr(mesh.wg, "_run", lambda arguments, *rest: sets.append(arguments))
+    monkeypatch.setattr(mesh.wg, "_run", lambda arguments, **_: sets.append(arguments))
     monkeypatch.setattr(daemon, "set_endpoints", lambda endpoints: mesh.Daemon.set_endpoints(daemon, endpoints))
     monkeypatch.setattr(daemon, "echo", lambda keys: None)
     daemon.announce()

@@ -2,6 +2,7 @@
 import base64
 import hashlib
 import os
+import re
 import types
 
 import pytest
@@ -70,10 +71,6 @@ def test_a_configuration():
     assert list(conf.peers) == [key("b"), key("c")]
     assert conf.peers[key("b")].preshared_key == key("psk")
     assert conf.peers[key("b")].allowed_ips == {"192.168.11.2/32", "10.66.2.0/24", "fd00::/64"}
-    again = wg.parse_conf(wg.sync_text(conf, {key("b"): 25}))
-    assert not wg.differences(conf, again)
-    assert "PersistentKeepalive = 25" in wg.sync_text(conf, {key("b"): 25})
-    assert "Endpoint" not in wg.sync_text(conf, {}) and "Keepalive" not in wg.sync_text(conf, {})
 
 
 @pytest.mark.parametrize(
@@ -124,13 +121,43 @@ def fake_wg(tmp_path, monkeypatch, script):
 
 
 def test_keys_do_not_pass_through_arguments_or_messages(tmp_path, monkeypatch):
-    fake_wg(tmp_path, monkeypatch, 'echo "$@" > %s/argv; cat > %s/stdin; echo "bad key: %s" >&2; exit 1\n'
+    fake_wg(tmp_path, monkeypatch, 'echo "$@" > %s/argv; cat "$4" > %s/key; echo "bad key: %s" >&2; exit 1\n'
             % (tmp_path, tmp_path, key("psk")))  # fmt: skip
     with pytest.raises(wg.WgError) as caught:
-        wg.sync("wg0", wg.parse_conf(CONF), {})
-    assert (tmp_path / "argv").read_text() == "syncconf wg0 /dev/stdin\n"
-    assert key("private") in (tmp_path / "stdin").read_text()
+        wg.apply("wg0", wg.parse_conf(CONF), wg.Device())
+    argv = (tmp_path / "argv").read_text()
+    assert argv.startswith("set wg0 private-key /proc/self/fd/") and "preshared-key /proc/self/fd/" in argv
+    assert not any(key(name) in argv for name in ("private", "psk"))
+    assert (tmp_path / "key").read_text() == key("private") + "\n"
     assert key("psk") not in str(caught.value) and "(key)" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "change, argv",
+    [
+        (lambda device: None, []),
+        (lambda device: setattr(device, "private_key", key("other")), ["private-key FD"]),
+        (lambda device: setattr(device, "port", 1), ["listen-port 22000"]),
+        (lambda device: setattr(device, "fwmark", 0), ["fwmark 0x131"]),
+        (lambda device: device.peers.pop(key("c")), ["peer %s allowed-ips " % key("c")]),
+        (lambda device: device.peers.pop(key("b")),
+         ["peer %s preshared-key FD allowed-ips 10.66.2.0/24,192.168.11.2/32,fd00::/64" % key("b")]),
+        (lambda device: device.peers.update({key("x"): wg.Peer()}), ["peer %s remove" % key("x")]),
+        (lambda device: setattr(device.peers[key("b")], "preshared_key", None), ["peer %s preshared-key FD" % key("b")]),
+        (lambda device: setattr(device.peers[key("c")], "preshared_key", key("psk")),
+         ["peer %s preshared-key /dev/null" % key("c")]),
+        (lambda device: setattr(device.peers[key("b")], "allowed_ips", frozenset()),
+         ["peer %s allowed-ips 10.66.2.0/24,192.168.11.2/32,fd00::/64" % key("b")]),
+        (lambda device: setattr(device.peers[key("b")], "keepalive", 25), []),
+    ],
+)  # fmt: skip
+def test_what_is_as_it_should_be_is_not_set_anew(tmp_path, monkeypatch, change, argv):
+    fake_wg(tmp_path, monkeypatch, 'echo "$@" >> %s/argv\n' % tmp_path)
+    device = wg.parse_conf(CONF)
+    change(device)
+    wg.apply("wg0", wg.parse_conf(CONF), device)
+    said = (tmp_path / "argv").read_text() if (tmp_path / "argv").exists() else ""
+    assert re.sub(r"/proc/self/fd/\d+", "FD", said).splitlines() == ["set wg0 " + words for words in argv]
 
 
 def test_many_endpoints_go_in_few_commands(tmp_path, monkeypatch):

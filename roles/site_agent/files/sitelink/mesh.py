@@ -230,9 +230,8 @@ class Daemon:
             self.handover.use_own(self.plan)
             conf = self.handover.conf_in_use(self.plan, self.conf)
             self.use_keys()
-            keepalives = {key: peer.keepalive for key, peer in device.peers.items() if peer.endpoint}
             self.send(live, tell.build(tell.SWITCH, [handover.key_bytes(new)]) * 2)
-            wg.sync(self.plan.interface, conf, keepalives)
+            wg.apply(self.plan.interface, conf, device)
         except wg.WgError as error:
             self.failed(error)
             return

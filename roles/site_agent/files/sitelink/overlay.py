@@ -89,12 +89,7 @@ def reconcile(kernel, plan, link, handover, exit_address=None):
     changed = wg.differences(conf, device)
     if changed:
         log.log(log.INFO, "%s: applying changed %s" % (cfg.interface, ", ".join(changed)))
-        if changed == [wg.ALLOWED_IPS]:  # the peers in which nothing differs are left alone
-            wanted = {key: peer.allowed_ips for key, peer in conf.peers.items()}
-            different = [key for key, prefixes in wanted.items() if prefixes != device.peers[key].allowed_ips]
-            wg.set_allowed_ips(cfg.interface, {key: wanted[key] for key in different})
-        else:
-            wg.sync(cfg.interface, conf, {key: peer.keepalive for key, peer in device.peers.items() if peer.endpoint})
+        wg.apply(cfg.interface, conf, device)
     # The one does not wait for the other: an address of IPv6 that is refused is no matter of the routes to the LANs.
     for change in (lambda: _link(kernel, link, conf), lambda: _routes(kernel, cfg, conf, link, faults, peer_faults)):
         try:

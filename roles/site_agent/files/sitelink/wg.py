@@ -4,13 +4,13 @@
 import base64
 import binascii
 import ipaddress
+import itertools
 import os
 import re
 import subprocess
 
-ALLOWED_IPS = "allowed IPs"  # a word of differences()
 TIMEOUT = 5  # seconds; wg answers within milliseconds, unless a user space implementation hangs
-_PEERS_PER_COMMAND = 100  # far below the limit of an argument list
+_GROUPS_PER_COMMAND = 100  # far below the limit of an argument list
 
 
 class WgError(Exception):
@@ -61,67 +61,22 @@ def fwmarks():
     return {name: int(mark, 0) for name, mark in pairs if mark != "off"}
 
 
-def set_endpoints(interface, endpoints):
-    """Set {public key: ("ip:port", keepalive in seconds, 0 for none)}, both in the same step. Raises WgError."""
-    items = sorted(endpoints.items())
-    for start in range(0, len(items), _PEERS_PER_COMMAND):
-        arguments = ["set", interface]
-        for key, (endpoint, keepalive) in items[start : start + _PEERS_PER_COMMAND]:
-            arguments += ["peer", key, "endpoint", endpoint, "persistent-keepalive", str(keepalive)]
-        _run(arguments)
+class _Secret(str):
+    """A key among the words of `wg set`, which gets there through a pipe; an empty one takes away what was set."""
 
 
-def set_allowed_ips(interface, allowed_ips):
-    """Set {public key: prefixes}; all other peers are left alone. Raises WgError."""
-    items = sorted(allowed_ips.items())
-    for start in range(0, len(items), _PEERS_PER_COMMAND):
-        arguments = ["set", interface]
-        for key, prefixes in items[start : start + _PEERS_PER_COMMAND]:
-            arguments += ["peer", key, "allowed-ips", ",".join(sorted(prefixes))]
-        _run(arguments)
-
-
-def public_key(private_key):
-    """The public key of a private key. Raises WgError."""
-    return _run(["pubkey"], private_key + "\n").strip()
-
-
-def swap_peer(interface, old, new, peer, endpoint):
-    """Put a peer with a new key (a Peer as it is to be) into the place of one with an old key, in one step. It begins no
-    handshake by itself. Raises WgError."""
-    arguments, pipes = ["set", interface, "peer", old, "remove", "peer", new], []
-    try:
-        if peer.preshared_key:
-            pipes.append(_pipe(peer.preshared_key))
-            arguments += ["preshared-key", "/proc/self/fd/%d" % pipes[0]]
-        if endpoint:
-            arguments += ["endpoint", endpoint]
-        arguments += ["allowed-ips", ",".join(sorted(peer.allowed_ips))]
-        _run(arguments, pass_fds=pipes)
-    finally:
-        for reader in pipes:
-            os.close(reader)
-
-
-def replace_peers(interface, device, endpoints, keepalive):
-    """Make peers of the running device anew, each with another endpoint: {public key: "ip:port"}. Raises WgError.
-
-    A new peer begins a handshake at once, where an old one waits up to 5 s after its last attempt (REKEY_TIMEOUT), and
-    takes one from a peer whose clock went back. Its sessions are lost, so that this is for peers that are dead.
-    """
-    items = sorted(endpoints.items())
-    for start in range(0, len(items), _PEERS_PER_COMMAND):
-        arguments, pipes = ["set", interface], []
+def _set(interface, groups):
+    """`wg set` with groups of words, as many in a command as an argument list takes. Raises WgError."""
+    for start in range(0, len(groups), _GROUPS_PER_COMMAND):
+        words, pipes = ["set", interface], []
         try:
-            for key, endpoint in items[start : start + _PEERS_PER_COMMAND]:
-                peer = device.peers[key]
-                arguments += ["peer", key, "remove", "peer", key]
-                if peer.preshared_key:
-                    pipes.append(_pipe(peer.preshared_key))
-                    arguments += ["preshared-key", "/proc/self/fd/%d" % pipes[-1]]
-                arguments += ["endpoint", endpoint, "persistent-keepalive", str(keepalive)]
-                arguments += ["allowed-ips", ",".join(sorted(peer.allowed_ips))]
-            _run(arguments, pass_fds=pipes)
+            for word in itertools.chain.from_iterable(groups[start : start + _GROUPS_PER_COMMAND]):
+                if isinstance(word, _Secret):
+                    if word:
+                        pipes.append(_pipe(word))
+                    word = "/proc/self/fd/%d" % pipes[-1] if word else "/dev/null"
+                words.append(word)
+            _run(words, pass_fds=pipes)
         finally:
             for reader in pipes:
                 os.close(reader)
@@ -135,28 +90,78 @@ def _pipe(secret):
     return reader
 
 
-def sync(interface, conf, keepalives):
-    """Bring the running device to a configuration without touching unchanged tunnels. Raises WgError.
+def _allowed_ips(peer):
+    return ["allowed-ips", ",".join(sorted(peer.allowed_ips))]
 
-    keepalives: {public key: seconds} of the peers that have one now; wg syncconf may switch off what is not named.
+
+def set_endpoints(interface, endpoints):
+    """Set {public key: ("ip:port", keepalive in seconds, 0 for none)}, both in the same step. Raises WgError."""
+    _set(
+        interface,
+        [
+            ["peer", key, "endpoint", endpoint, "persistent-keepalive", str(keepalive)]
+            for key, (endpoint, keepalive) in sorted(endpoints.items())
+        ],
+    )
+
+
+def public_key(private_key):
+    """The public key of a private key. Raises WgError."""
+    return _run(["pubkey"], private_key + "\n").strip()
+
+
+def swap_peer(interface, old, new, peer, endpoint):
+    """Put a peer with a new key (a Peer as it is to be) into the place of one with an old key, in one step. It begins no
+    handshake by itself. Raises WgError."""
+    words = ["peer", old, "remove", "peer", new]
+    if peer.preshared_key:
+        words += ["preshared-key", _Secret(peer.preshared_key)]
+    if endpoint:
+        words += ["endpoint", endpoint]
+    _set(interface, [words + _allowed_ips(peer)])
+
+
+def replace_peers(interface, device, endpoints, keepalive):
+    """Make peers of the running device anew, each with another endpoint: {public key: "ip:port"}. Raises WgError.
+
+    A new peer begins a handshake at once, where an old one waits up to 5 s after its last attempt (REKEY_TIMEOUT), and
+    takes one from a peer whose clock went back. Its sessions are lost, so that this is for peers that are dead.
     """
-    _run(["syncconf", interface, "/dev/stdin"], sync_text(conf, keepalives))
-
-
-def sync_text(conf, keepalives):
-    lines = ["[Interface]", "PrivateKey = " + conf.private_key]
-    if conf.port is not None:
-        lines.append("ListenPort = %d" % conf.port)
-    lines.append("FwMark = 0x%x" % conf.fwmark)
-    for key, peer in conf.peers.items():
-        lines += ["[Peer]", "PublicKey = " + key]
+    groups = []
+    for key, endpoint in sorted(endpoints.items()):
+        peer = device.peers[key]
+        words = ["peer", key, "remove", "peer", key]
         if peer.preshared_key:
-            lines.append("PresharedKey = " + peer.preshared_key)
-        if peer.allowed_ips:
-            lines.append("AllowedIPs = " + ", ".join(sorted(peer.allowed_ips)))
-        if keepalives.get(key):
-            lines.append("PersistentKeepalive = %d" % keepalives[key])
-    return "\n".join(lines) + "\n"
+            words += ["preshared-key", _Secret(peer.preshared_key)]
+        words += ["endpoint", endpoint, "persistent-keepalive", str(keepalive)]
+        groups.append(words + _allowed_ips(peer))
+    _set(interface, groups)
+
+
+def apply(interface, conf, device):
+    """Bring the running device (a Device, as it is) to a configuration. Raises WgError.
+
+    Only what differs is set. `wg syncconf` sets all of it anew, and that costs the other tunnels packets now and then: the
+    prefixes of each peer are nobody's for a moment, and wireguard-go opens its socket anew for the port that it has.
+    """
+    own = []
+    if device.private_key != conf.private_key:
+        own += ["private-key", _Secret(conf.private_key)]
+    if conf.port is not None and device.port != conf.port:
+        own += ["listen-port", str(conf.port)]
+    if device.fwmark != conf.fwmark:
+        own += ["fwmark", "0x%x" % conf.fwmark]
+    groups = [own] if own else []
+    groups += [["peer", key, "remove"] for key in sorted(device.peers) if key not in conf.peers]
+    for key, peer in sorted(conf.peers.items()):
+        running, words = device.peers.get(key), []
+        if peer.preshared_key != (running.preshared_key if running else None):
+            words += ["preshared-key", _Secret(peer.preshared_key or "")]
+        if running is None or peer.allowed_ips != running.allowed_ips:
+            words += _allowed_ips(peer)
+        if words:
+            groups.append(["peer", key] + words)
+    _set(interface, groups)
 
 
 def differences(conf, device):
@@ -174,7 +179,7 @@ def differences(conf, device):
     if any(wanted.preshared_key != running.preshared_key for wanted, running in both):
         found.append("preshared keys")
     if any(wanted.allowed_ips != running.allowed_ips for wanted, running in both):
-        found.append(ALLOWED_IPS)
+        found.append("allowed IPs")
     return found
 
 
