@@ -32,13 +32,17 @@ class ActionModule(SiteLayer):
         once = args.pop("once", None) or []
         if not isinstance(once, list):
             raise AnsibleActionFail("once: write a list of names of variables")
+        condition, stated = (args.pop(option, None) for option in ("condition", "variable"))
+        if condition and condition not in once:
+            once = [*once, condition]
         for name in once:
+            if name == condition:
+                if not boolean(self._value(name, variables), strict=False):
+                    return {"changed": False, "skipped": True, "skip_reason": f"{condition} is false"}
+                continue
             # Whoever uses it says what is wrong, and a false condition uses less.
             with contextlib.suppress(AnsibleError):
                 variables[name] = _final(self._value(name, variables))
-        condition, stated = (args.pop(option, None) for option in ("condition", "variable"))
-        if condition and not boolean(self._value(condition, variables), strict=False):
-            return {"changed": False, "skipped": True, "skip_reason": f"{condition} is false"}
         secrets: dict[str, str] = {}
         try:
             layers = self._value(stated, variables) if stated else args.get("layers")

@@ -35,7 +35,8 @@ options:
     elements: str
     default: []
   condition:
-    description: The name of a variable without which nothing is compared, and the task is skipped. It is read behind those of O(once).
+    description: The name of a variable without which nothing is compared, and the task is skipped. It is read where it stands in O(once),
+      or behind all of them, so that what comes later is not worked out for nothing.
     type: str
   secrets:
     description: The option in which secret contents get to the site, by their path. Not to be written by hand.
@@ -76,7 +77,7 @@ EXAMPLES = r"""
 
 - name: Compare what a variable holds, where a role was here before
   sitelink.tr069.site_layer_info:
-    once: [interface, settings]
+    once: [interface, was_here, settings]
     condition: was_here
     variable: layers
   register: compared_too
