@@ -84,13 +84,19 @@ def silent(sites=EVERYONE):
 
 def losses(change, sites=SITES):
     """Ping between sites 20 times a second while something changes; how many of those packets were lost."""
-    pairs = list(itertools.permutations(sites, 2))
+    pairs, began = list(itertools.permutations(sites, 2)), int(time.time())
     with steady.pings(pairs, overlay=OVERLAY) as found:
         time.sleep(2)
         change()
         time.sleep(3)
     assert all(sent > 100 for sent, _ in found.values()), found
     print({pair: sent for pair, (sent, _) in found.items()})
+    for pair in found.lost():
+        print(pair, "lost what was sent in the second", found.when[pair])
+        for site in pair:
+            # All that was done there: by Ansible's modules, by what we put there, and by the network manager.
+            journal = f"journalctl --output short-unix --since @{began}"
+            print(inside(site, f"{journal} | grep -E 'ansible-|sitelink|wg-quick|systemd-networkd' || true"))
     return found.lost()
 
 

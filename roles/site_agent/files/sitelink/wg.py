@@ -3,6 +3,7 @@
 
 import base64
 import binascii
+import collections
 import ipaddress
 import itertools
 import os
@@ -94,6 +95,12 @@ def _allowed_ips(peer):
     return ["allowed-ips", ",".join(sorted(peer.allowed_ips))]
 
 
+def _whole(key, peer):
+    """The words for a peer that is not there yet."""
+    secret = ["preshared-key", _Secret(peer.preshared_key)] if peer.preshared_key else []
+    return ["peer", key] + secret + _allowed_ips(peer)
+
+
 def set_endpoints(interface, endpoints):
     """Set {public key: ("ip:port", keepalive in seconds, 0 for none)}, both in the same step. Raises WgError."""
     _set(
@@ -113,12 +120,7 @@ def public_key(private_key):
 def swap_peer(interface, old, new, peer, endpoint):
     """Put a peer with a new key (a Peer as it is to be) into the place of one with an old key, in one step. It begins no
     handshake by itself. Raises WgError."""
-    words = ["peer", old, "remove", "peer", new]
-    if peer.preshared_key:
-        words += ["preshared-key", _Secret(peer.preshared_key)]
-    if endpoint:
-        words += ["endpoint", endpoint]
-    _set(interface, [words + _allowed_ips(peer)])
+    _set(interface, [["peer", old, "remove"] + _whole(new, peer) + (["endpoint", endpoint] if endpoint else [])])
 
 
 def replace_peers(interface, device, endpoints, keepalive):
@@ -129,12 +131,8 @@ def replace_peers(interface, device, endpoints, keepalive):
     """
     groups = []
     for key, endpoint in sorted(endpoints.items()):
-        peer = device.peers[key]
-        words = ["peer", key, "remove", "peer", key]
-        if peer.preshared_key:
-            words += ["preshared-key", _Secret(peer.preshared_key)]
-        words += ["endpoint", endpoint, "persistent-keepalive", str(keepalive)]
-        groups.append(words + _allowed_ips(peer))
+        words = ["endpoint", endpoint, "persistent-keepalive", str(keepalive)]
+        groups.append(["peer", key, "remove"] + _whole(key, device.peers[key]) + words)
     _set(interface, groups)
 
 
@@ -144,42 +142,36 @@ def apply(interface, conf, device):
     Only what differs is set. `wg syncconf` sets all of it anew, and that costs the other tunnels packets now and then: the
     prefixes of each peer are nobody's for a moment, and wireguard-go opens its socket anew for the port that it has.
     """
-    own = []
-    if device.private_key != conf.private_key:
-        own += ["private-key", _Secret(conf.private_key)]
-    if conf.port is not None and device.port != conf.port:
-        own += ["listen-port", str(conf.port)]
-    if device.fwmark != conf.fwmark:
-        own += ["fwmark", "0x%x" % conf.fwmark]
-    groups = [own] if own else []
-    groups += [["peer", key, "remove"] for key in sorted(device.peers) if key not in conf.peers]
-    for key, peer in sorted(conf.peers.items()):
-        running, words = device.peers.get(key), []
-        if peer.preshared_key != (running.preshared_key if running else None):
-            words += ["preshared-key", _Secret(peer.preshared_key or "")]
-        if running is None or peer.allowed_ips != running.allowed_ips:
-            words += _allowed_ips(peer)
-        if words:
-            groups.append(["peer", key] + words)
-    _set(interface, groups)
+    _set(interface, [words for _, words in _changes(conf, device)])
 
 
 def differences(conf, device):
     """In which respects the running device is not what the configuration says; a list of words."""
+    return list(collections.OrderedDict.fromkeys(respect for respect, _ in _changes(conf, device)))
+
+
+def _changes(conf, device):
+    """[(the respect in which the running device is not what the configuration says, the words of `wg set` for it)].
+
+    What a peer has to give up and what another one gets may come in any order: each list of prefixes is set as a whole.
+    """
     found = []
     if device.private_key != conf.private_key:
-        found.append("private key")
+        found.append(("private key", ["private-key", _Secret(conf.private_key)]))
     if conf.port is not None and device.port != conf.port:
-        found.append("port")
+        found.append(("port", ["listen-port", str(conf.port)]))
     if device.fwmark != conf.fwmark:
-        found.append("mark")
-    if set(device.peers) != set(conf.peers):
-        found.append("peers")
-    both = [(conf.peers[key], device.peers[key]) for key in conf.peers if key in device.peers]
-    if any(wanted.preshared_key != running.preshared_key for wanted, running in both):
-        found.append("preshared keys")
-    if any(wanted.allowed_ips != running.allowed_ips for wanted, running in both):
-        found.append("allowed IPs")
+        found.append(("mark", ["fwmark", "0x%x" % conf.fwmark]))
+    wanted = sorted(conf.peers.items())
+    found += [("peers", ["peer", key, "remove"]) for key in sorted(device.peers) if key not in conf.peers]
+    found += [("peers", _whole(key, peer)) for key, peer in wanted if key not in device.peers]
+    both = [(key, peer, device.peers[key]) for key, peer in wanted if key in device.peers]
+    for key, peer, running in both:
+        if peer.preshared_key != running.preshared_key:
+            found.append(("preshared keys", ["peer", key, "preshared-key", _Secret(peer.preshared_key or "")]))
+    for key, peer, running in both:
+        if peer.allowed_ips != running.allowed_ips:
+            found.append(("allowed IPs", ["peer", key] + _allowed_ips(peer)))
     return found
 
 
